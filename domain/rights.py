@@ -1,0 +1,294 @@
+"""A person's requests and the forgetting of a person, decided in the person's stream (policy clauses 7.2 and 8)."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from domain import rules
+from domain.disclosures import DisclosureDecisions
+from domain.errors import RuleRefused
+from domain.events.base import Context, Event
+from domain.events.rights import (
+    ErasureApproved,
+    ErasureCertified,
+    ErasureFenced,
+    ErasureKeysDestroyed,
+    ErasurePreviewed,
+    RequesterVerified,
+    RightsRequestExtended,
+    RightsRequestReceived,
+    RightsRequestRefused,
+)
+from domain.sealed import SealedPart
+
+ENDED = ("refused", "certified")
+
+
+@dataclass(frozen=True)
+class ErasureScope:
+    """What a person asks to be erased; empty means everything."""
+
+    categories: tuple[str, ...]
+    case_ids: tuple[UUID, ...]
+
+    @property
+    def whole_person(self) -> bool:
+        """Return whether everything about the person is meant."""
+        return not self.categories and not self.case_ids
+
+
+@dataclass(frozen=True)
+class ErasurePlan:
+    """What an erasure would do now, by key scope: destroy, withhold (scope → ground), or find gone."""
+
+    erasable: tuple[UUID, ...]
+    withheld: Mapping[UUID, str]
+    gone: tuple[UUID, ...]
+
+
+@dataclass(frozen=True)
+class Destruction:
+    """What the vault reports of destroyed keys."""
+
+    scope_ids: tuple[UUID, ...]
+    destroyed_at: datetime
+    unrecoverable_after: datetime
+    root_epoch_before: int
+    root_epoch_after: int
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RightsRequest:
+    """One request; state ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed``
+    or ``certified``."""
+
+    id: UUID
+    right: str
+    state: str
+    due: datetime
+    scope: ErasureScope
+    handlers: frozenset[tuple[str, str]]
+    preview_id: UUID | None = None
+    fenced: ErasureFenced | None = None
+    destroyed: ErasureKeysDestroyed | None = None
+    certified: ErasureCertified | None = None
+
+
+def one_month_after(moment: datetime) -> datetime:
+    """Return the same day of the next month, clamped to its end (GDPR Art. 12(3))."""
+    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
+    return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))
+
+
+class RightsDecisions(DisclosureDecisions):
+    """The part of a person's aggregate that decides about the person's requests."""
+
+    requests: dict[UUID, RightsRequest]
+
+    def receive_request(
+        self,
+        context: Context,
+        event_id: UUID,
+        request_id: UUID,
+        right: str,
+        channel: str,
+        scope: ErasureScope,
+        statement: SealedPart | None,
+    ) -> None:
+        """Take a request in: always accepted, unless one for the same right is active already."""
+        for other in self.requests.values():
+            if other.right == right and other.state not in ENDED:
+                raise RuleRefused(rules.REQUEST_ACTIVE, request_id=other.id)
+        self.record(
+            RightsRequestReceived,
+            context,
+            event_id,
+            request_id=request_id,
+            right=right,
+            channel=channel,
+            categories=scope.categories,
+            case_ids=scope.case_ids,
+            due=one_month_after(context.at),
+            statement=statement,
+        )
+
+    def verify_requester(
+        self, context: Context, event_id: UUID, request_id: UUID, method: str, outcome: str
+    ) -> None:
+        """Record the check of the requester's identity; a failed one can be repeated."""
+        self._check_state(request_id, "received")
+        self.record(
+            RequesterVerified, context, event_id, request_id=request_id, method=method, outcome=outcome
+        )
+
+    def refuse_request(
+        self, context: Context, event_id: UUID, request_id: UUID, ground: str, explanation: SealedPart | None
+    ) -> None:
+        """Refuse a request, on a stated ground, before anything was approved."""
+        self._check_state(request_id, "received", "verified", "previewed")
+        self.record(
+            RightsRequestRefused, context, event_id, request_id=request_id, ground=ground, explanation=explanation
+        )
+
+    def extend_request(self, context: Context, event_id: UUID, request_id: UUID) -> None:
+        """Extend the deadline by two months, once, and only before it has passed (GDPR Art. 12(3))."""
+        request = self._check_state(request_id, "received", "verified", "previewed")
+        extended = one_month_after(one_month_after(request.due))
+        if context.at >= request.due or extended - context.at > timedelta(days=93):
+            raise RuleRefused(rules.REQUEST_STATE, request_id=request_id)
+        self.record(RightsRequestExtended, context, event_id, request_id=request_id, due=extended)
+
+    def preview_erasure(
+        self, context: Context, event_id: UUID, request_id: UUID, preview_id: UUID, plan: ErasurePlan
+    ) -> None:
+        """Record what an officer was shown; the same preview again changes nothing."""
+        request = self._check_erasure(request_id)
+        if request.state == "received":
+            raise RuleRefused(rules.IDENTITY_NOT_VERIFIED, request_id=request_id)
+        self._check_state(request_id, "verified", "previewed")
+        if request.preview_id == preview_id:
+            return
+        self.record(
+            ErasurePreviewed,
+            context,
+            event_id,
+            request_id=request_id,
+            preview_id=preview_id,
+            erasable=plan.erasable,
+            withheld=tuple(plan.withheld),
+            withheld_grounds=tuple(plan.withheld.values()),
+            gone=plan.gone,
+        )
+
+    def approve_erasure(
+        self, context: Context, event_id: UUID, request_id: UUID, preview_id: UUID, current_preview_id: UUID
+    ) -> None:
+        """Approve a preview that still holds; by another officer than any who handled the request."""
+        request = self._check_erasure(request_id)
+        if request.state == "received":
+            raise RuleRefused(rules.IDENTITY_NOT_VERIFIED, request_id=request_id)
+        self._check_state(request_id, "previewed")
+        if context.actor.principal in request.handlers:
+            raise RuleRefused(rules.APPROVED_BY_REQUESTER, request_id=request_id)
+        if preview_id not in (request.preview_id,) or preview_id != current_preview_id:
+            raise RuleRefused(rules.PREVIEW_STALE, request_id=request_id)
+        self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
+
+    def fence_erasure(
+        self, context: Context, event_id: UUID, request_id: UUID, certificate_id: UUID, plan: ErasurePlan
+    ) -> None:
+        """Fence what can be erased now: the point of no return."""
+        request = self._check_state(request_id, "approved")
+        self.record(
+            ErasureFenced,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=certificate_id,
+            whole_person=request.scope.whole_person and not plan.withheld,
+            scope_ids=plan.erasable,
+            withheld=tuple(plan.withheld),
+            withheld_grounds=tuple(plan.withheld.values()),
+        )
+
+    def record_destruction(
+        self, context: Context, event_id: UUID, request_id: UUID, destruction: Destruction
+    ) -> None:
+        """Record that the keys are gone; every view purges when it meets this event."""
+        fenced = self._check_state(request_id, "fenced").fenced
+        assert fenced is not None
+        self.record(
+            ErasureKeysDestroyed,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=fenced.certificate_id,
+            whole_person=fenced.whole_person,
+            scope_ids=destruction.scope_ids,
+            destroyed_at=destruction.destroyed_at,
+            unrecoverable_after=destruction.unrecoverable_after,
+            root_epoch_before=destruction.root_epoch_before,
+            root_epoch_after=destruction.root_epoch_after,
+            fingerprints=destruction.fingerprints,
+        )
+
+    def certify_erasure(
+        self, context: Context, event_id: UUID, request_id: UUID, view_positions: Mapping[str, int]
+    ) -> None:
+        """Certify the erasure once every view has reported the position at which it purged."""
+        fenced = self._check_state(request_id, "destroyed").fenced
+        assert fenced is not None
+        self.record(
+            ErasureCertified,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=fenced.certificate_id,
+            view_positions=dict(view_positions),
+        )
+
+    def request(self, request_id: UUID) -> RightsRequest:
+        """Return one request. Raises :class:`RuleRefused` (404) when the person made no such request."""
+        try:
+            return self.requests[request_id]
+        except KeyError:
+            raise RuleRefused(rules.REQUEST_UNKNOWN, request_id=request_id) from None
+
+    def _check_state(self, request_id: UUID, *states: str) -> RightsRequest:
+        request = self.request(request_id)
+        if request.state not in states:
+            raise RuleRefused(rules.REQUEST_STATE, request_id=request_id)
+        return request
+
+    def _check_erasure(self, request_id: UUID) -> RightsRequest:
+        request = self.request(request_id)
+        if request.right != "erasure":
+            raise RuleRefused(rules.NOT_AN_ERASURE, request_id=request_id)
+        return request
+
+    def on_RightsRequestReceived(self, event: RightsRequestReceived) -> None:  # noqa: D102, N802
+        self.requests[event.request_id] = RightsRequest(
+            event.request_id,
+            event.right,
+            "received",
+            event.due,
+            ErasureScope(event.categories, event.case_ids),
+            frozenset({event.context.actor.principal}),
+        )
+
+    def on_RequesterVerified(self, event: RequesterVerified) -> None:  # noqa: D102, N802
+        state = "verified" if event.outcome == "verified" else "received"
+        self._take_request(event, state=state)
+
+    def on_RightsRequestRefused(self, event: RightsRequestRefused) -> None:  # noqa: D102, N802
+        self._take_request(event, state="refused")
+
+    def on_RightsRequestExtended(self, event: RightsRequestExtended) -> None:  # noqa: D102, N802
+        self._take_request(event, due=event.due)
+
+    def on_ErasurePreviewed(self, event: ErasurePreviewed) -> None:  # noqa: D102, N802
+        self._take_request(event, state="previewed", preview_id=event.preview_id)
+
+    def on_ErasureApproved(self, event: ErasureApproved) -> None:  # noqa: D102, N802
+        self._take_request(event, state="approved")
+
+    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102, N802
+        self._take_request(event, state="fenced", fenced=event)
+
+    def on_ErasureKeysDestroyed(self, event: ErasureKeysDestroyed) -> None:  # noqa: D102, N802
+        self._take_request(event, state="destroyed", destroyed=event)
+
+    def on_ErasureCertified(self, event: ErasureCertified) -> None:  # noqa: D102, N802
+        self._take_request(event, state="certified", certified=event)
+
+    def _take_request(self, event: Event, **changes: object) -> None:
+        request = self.requests[event.request_id]  # type: ignore[attr-defined]
+        handlers = request.handlers
+        if not isinstance(event, ErasurePreviewed):
+            handlers |= {event.context.actor.principal}
+        self.requests[request.id] = replace(request, handlers=handlers, **changes)  # type: ignore[arg-type]

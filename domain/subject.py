@@ -1,0 +1,71 @@
+"""A person: the privacy boundary. Consents, disclosures, requests and forgetting are decided in this stream."""
+
+from __future__ import annotations
+
+from typing import Self
+from uuid import UUID
+
+from domain.aggregate import DecidingAggregate
+from domain.consents import Consent
+from domain.disclosures import Disclosure
+from domain.events.base import Context
+from domain.events.person import NoticeServed, SubjectRegistered
+from domain.events.rights import ErasureFenced
+from domain.rights import RightsDecisions, RightsRequest
+from domain.sealed import SealedField, SealedPart
+
+
+class Subject(DecidingAggregate, RightsDecisions):
+    """A person's stream; the id is random and says nothing about them."""
+
+    TOPIC = "Subject"
+
+    def __init__(self) -> None:
+        """Start with nothing known but what registration says."""
+        self.engagement = 1
+        self.language = ""
+        self.identity: SealedField | None = None
+        self.notices: set[str] = set()
+        self.fenced = False
+        self.consents: dict[UUID, Consent] = {}
+        self.disclosures: dict[UUID, Disclosure] = {}
+        self.requests: dict[UUID, RightsRequest] = {}
+
+    def concerned(self) -> tuple[UUID, ...]:
+        """Return the person themselves."""
+        return (self.id,)
+
+    @classmethod
+    def register(
+        cls, context: Context, event_id: UUID, subject_id: UUID, language: str, identity: SealedPart
+    ) -> Self:
+        """Register a person with their sealed identity (policy clause 1.1)."""
+        return cls._create(
+            SubjectRegistered,
+            id=subject_id,
+            timestamp=context.at,
+            context=context,
+            event_id=event_id,
+            subject_ids=(subject_id,),
+            case_id=None,
+            engagement=1,
+            language=language,
+            identity=identity,
+        )
+
+    def serve_notice(self, context: Context, event_id: UUID, notice_version: str) -> None:
+        """Record that the notice of a policy version was shown; once per version."""
+        if notice_version not in self.notices:
+            self.record(NoticeServed, context, event_id, notice_version=notice_version, language=self.language)
+
+    def on_SubjectRegistered(self, event: SubjectRegistered) -> None:  # noqa: D102, N802
+        self.engagement = event.engagement
+        self.language = event.language
+        self.identity = event.sealed_field("identity")
+
+    def on_NoticeServed(self, event: NoticeServed) -> None:  # noqa: D102, N802
+        self.notices.add(event.notice_version)
+
+    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102, N802
+        super().on_ErasureFenced(event)
+        self.fenced = self.fenced or event.whole_person
