@@ -167,14 +167,14 @@ class Case(DecidingAggregate):
             insurance=parts["insurance"],
         )
 
-    def on_CaseOpened(self, event: CaseOpened) -> None:  # noqa: D102, N802
+    def on_CaseOpened(self, event: CaseOpened) -> None:  # noqa: D102
         (self.subject_id,) = event.subject_ids
         self.engagement = event.engagement
 
-    def on_IntakeSubmitted(self, event: IntakeSubmitted) -> None:  # noqa: D102, N802
+    def on_IntakeSubmitted(self, event: IntakeSubmitted) -> None:  # noqa: D102
         self._take_intake(event)
 
-    def on_IntakeAmended(self, event: IntakeAmended) -> None:  # noqa: D102, N802
+    def on_IntakeAmended(self, event: IntakeAmended) -> None:  # noqa: D102
         self._take_intake(event)
 
     def _take_intake(self, event: IntakeSubmitted | IntakeAmended) -> None:
@@ -183,12 +183,12 @@ class Case(DecidingAggregate):
             event.intake_id, event.event_id, {name: field for name, field in sealed.items() if field is not None}
         )
 
-    def on_TaskAdded(self, event: TaskAdded) -> None:  # noqa: D102, N802
+    def on_TaskAdded(self, event: TaskAdded) -> None:  # noqa: D102
         self.open_tasks.add(event.task_id)
 
-    def on_TaskCompleted(self, event: TaskCompleted) -> None:  # noqa: D102, N802
+    def on_TaskCompleted(self, event: TaskCompleted) -> None:  # noqa: D102
         self.open_tasks.discard(event.task_id)
         self.done_tasks.add(event.task_id)
 
-    def on_CaseClosed(self, event: CaseClosed) -> None:  # noqa: D102, N802
+    def on_CaseClosed(self, event: CaseClosed) -> None:  # noqa: D102
         self.state = "closed"

@@ -86,9 +86,7 @@ class ConsentDecisions(Decisions):
         self._check_terms_answerable(consent_id, terms, None)
         self._record_terms(ConsentRefused, context, event_id, consent_id, terms)
 
-    def withdraw_consent(
-        self, context: Context, event_id: UUID, consent_id: UUID, reason: SealedPart | None
-    ) -> None:
+    def withdraw_consent(self, context: Context, event_id: UUID, consent_id: UUID, reason: SealedPart | None) -> None:
         """Record a withdrawal; from here on nothing more is released under the consent."""
         state = self.consent(consent_id).state
         if state == "withdrawn":
@@ -118,7 +116,9 @@ class ConsentDecisions(Decisions):
 
     def _check_terms_answerable(self, consent_id: UUID, terms: ConsentTerms, at: datetime | None) -> None:
         asked = self.consents.get(consent_id)
-        if asked is not None and (asked.state != "asked" or replace(terms, method="") != replace(asked.terms, method="")):
+        if asked is not None and (
+            asked.state != "asked" or replace(terms, method="") != replace(asked.terms, method="")
+        ):
             raise RuleRefused(rules.CONSENT_ANSWERED, consent_id=consent_id)
         if at is not None and terms.valid_until is not None and at >= terms.valid_until:
             raise RuleRefused(rules.CONSENT_EXPIRED, consent_id=consent_id)
@@ -140,19 +140,19 @@ class ConsentDecisions(Decisions):
             valid_until=terms.valid_until,
         )
 
-    def on_ConsentRequested(self, event: ConsentRequested) -> None:  # noqa: D102, N802
+    def on_ConsentRequested(self, event: ConsentRequested) -> None:  # noqa: D102
         self._take_terms(event, "asked")
 
-    def on_ConsentGranted(self, event: ConsentGranted) -> None:  # noqa: D102, N802
+    def on_ConsentGranted(self, event: ConsentGranted) -> None:  # noqa: D102
         self._take_terms(event, "granted")
 
-    def on_ConsentRefused(self, event: ConsentRefused) -> None:  # noqa: D102, N802
+    def on_ConsentRefused(self, event: ConsentRefused) -> None:  # noqa: D102
         self._take_terms(event, "refused")
 
-    def on_ConsentWithdrawn(self, event: ConsentWithdrawn) -> None:  # noqa: D102, N802
+    def on_ConsentWithdrawn(self, event: ConsentWithdrawn) -> None:  # noqa: D102
         self._take_state(event.consent_id, "withdrawn")
 
-    def on_ConsentExpired(self, event: ConsentExpired) -> None:  # noqa: D102, N802
+    def on_ConsentExpired(self, event: ConsentExpired) -> None:  # noqa: D102
         self._take_state(event.consent_id, "expired")
 
     def _take_terms(self, event: TermsEvent, state: str) -> None:

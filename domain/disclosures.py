@@ -1,4 +1,4 @@
-"""Disclosures of one person's data: asked for, authorised by a second person, released under a consent checked again."""
+"""Disclosures of one person's data: asked for, authorised by a second person, released after a second check."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ class DisclosureDecisions(ConsentDecisions):
             DisclosureAuthorized, context, event_id, case_id=disclosure.terms.case_id, disclosure_id=disclosure_id
         )
 
-    def deny_disclosure(
-        self, context: Context, event_id: UUID, disclosure_id: UUID, reason: SealedPart | None
-    ) -> None:
+    def deny_disclosure(self, context: Context, event_id: UUID, disclosure_id: UUID, reason: SealedPart | None) -> None:
         """Record the second person's no."""
         disclosure = self._check_second_person(context, disclosure_id)
         self.record(
@@ -99,9 +97,7 @@ class DisclosureDecisions(ConsentDecisions):
         """Return the disclosure if its data may go out now; consent and agreement are checked anew."""
         disclosure = self.disclosure(disclosure_id)
         if disclosure.state not in ("authorized", "released"):
-            refusal = (
-                rules.DISCLOSURE_NOT_AUTHORISED if disclosure.state == "requested" else rules.DISCLOSURE_STATE
-            )
+            refusal = rules.DISCLOSURE_NOT_AUTHORISED if disclosure.state == "requested" else rules.DISCLOSURE_STATE
             raise RuleRefused(refusal, disclosure_id=disclosure_id)
         self._check_basis(context, disclosure.terms, case, recipient)
         return disclosure
@@ -172,7 +168,7 @@ class DisclosureDecisions(ConsentDecisions):
             raise RuleRefused(rules.AUTHORISED_BY_REQUESTER, disclosure_id=disclosure_id)
         return disclosure
 
-    def on_DisclosureRequested(self, event: DisclosureRequested) -> None:  # noqa: D102, N802
+    def on_DisclosureRequested(self, event: DisclosureRequested) -> None:  # noqa: D102
         assert event.case_id is not None
         terms = DisclosureTerms(
             event.case_id,
@@ -186,19 +182,19 @@ class DisclosureDecisions(ConsentDecisions):
             event.disclosure_id, terms, "requested", event.context.actor.principal
         )
 
-    def on_DisclosureAuthorized(self, event: DisclosureAuthorized) -> None:  # noqa: D102, N802
+    def on_DisclosureAuthorized(self, event: DisclosureAuthorized) -> None:  # noqa: D102
         self._take_disclosure(event, "authorized")
 
-    def on_DisclosureDenied(self, event: DisclosureDenied) -> None:  # noqa: D102, N802
+    def on_DisclosureDenied(self, event: DisclosureDenied) -> None:  # noqa: D102
         self._take_disclosure(event, "denied")
 
-    def on_DisclosureReleased(self, event: DisclosureReleased) -> None:  # noqa: D102, N802
+    def on_DisclosureReleased(self, event: DisclosureReleased) -> None:  # noqa: D102
         self._take_disclosure(event, "released")
         self.disclosures[event.disclosure_id] = replace(
             self.disclosures[event.disclosure_id], source_event_ids=event.source_event_ids
         )
 
-    def on_DisclosureCancelled(self, event: DisclosureCancelled) -> None:  # noqa: D102, N802
+    def on_DisclosureCancelled(self, event: DisclosureCancelled) -> None:  # noqa: D102
         self._take_disclosure(event, "cancelled")
 
     def _take_disclosure(self, event: Event, state: str) -> None:

@@ -8,6 +8,7 @@
     │   ├── StoreUnavailable            the event store cannot be reached
     │   ├── ViewsUnavailable            the views cannot be reached
     │   ├── ViewBehind                  a view has not reached the position asked for
+    │   ├── PositionMoved               another process has moved a view's position
     │   ├── LogUnavailable              Kafka cannot be reached
     │   └── KeysUnavailable             keyring or keys cluster cannot be reached: never "erased"
     └── TerminalError                   the same call will fail again
@@ -25,6 +26,7 @@
         ├── KeyringMismatch             keyring of another installation, version or epoch
         ├── LogGap                      a position is missing from the topic
         ├── LogDiverged                 store and topic disagree about the same position
+        ├── RecordUnfit                 a projection cannot take a record in
         └── SchemaMismatch              a database's schema is not the one this program expects
 
 Identifiers are attributes, so that callers need not parse text; texts never carry a value somebody sent.
@@ -79,6 +81,15 @@ class ViewBehind(RetriableError):
         self.view = view
         self.wanted = wanted
         self.reached = reached
+
+
+class PositionMoved(RetriableError):
+    """Another process has moved or rebuilt a view since its position was read; nothing was written."""
+
+    def __init__(self, view: str, expected: int) -> None:
+        super().__init__(f"view {view} is no longer at position {expected}")
+        self.view = view
+        self.expected = expected
 
 
 class LogUnavailable(RetriableError):
@@ -202,6 +213,17 @@ class LogDiverged(TerminalError):
     def __init__(self, position: int) -> None:
         super().__init__(f"store and topic differ at position {position}")
         self.position = position
+
+
+class RecordUnfit(TerminalError):
+    """A projection cannot take in one of the records ``first``..``last`` (positions); ``reason`` is a class or SQLSTATE."""
+
+    def __init__(self, view: str, first: int, last: int, reason: str) -> None:
+        super().__init__(f"view {view} cannot take in positions {first} to {last}: {reason}")
+        self.view = view
+        self.first = first
+        self.last = last
+        self.reason = reason
 
 
 class SchemaMismatch(TerminalError):

@@ -41,9 +41,9 @@ class Publisher(DecidingAggregate):
         if not self.revoked:
             self.record(PublisherRevoked, context, event_id)
 
-    def on_PublisherRegistered(self, event: PublisherRegistered) -> None:  # noqa: D102, N802
+    def on_PublisherRegistered(self, event: PublisherRegistered) -> None:  # noqa: D102
         self.service = event.service
         self.public_key = event.public_key
 
-    def on_PublisherRevoked(self, event: PublisherRevoked) -> None:  # noqa: D102, N802
+    def on_PublisherRevoked(self, event: PublisherRevoked) -> None:  # noqa: D102
         self.revoked = True

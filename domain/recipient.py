@@ -45,9 +45,7 @@ class Recipient(DecidingAggregate):
         return (self.id,)
 
     @classmethod
-    def register(
-        cls, context: Context, event_id: UUID, recipient_id: UUID, kind: str, identity: SealedPart
-    ) -> Self:
+    def register(cls, context: Context, event_id: UUID, recipient_id: UUID, kind: str, identity: SealedPart) -> Self:
         """Register a recipient with its sealed name and address."""
         return cls._create(
             RecipientRegistered,
@@ -88,10 +86,8 @@ class Recipient(DecidingAggregate):
                 return agreement.id
         raise RuleRefused(rules.AGREEMENT_MISSING, recipient_id=self.id)
 
-    def on_RecipientRegistered(self, event: RecipientRegistered) -> None:  # noqa: D102, N802
+    def on_RecipientRegistered(self, event: RecipientRegistered) -> None:  # noqa: D102
         self.identity = event.sealed_field("identity")
 
-    def on_AgreementRegistered(self, event: AgreementRegistered) -> None:  # noqa: D102, N802
-        self.agreements.append(
-            Agreement(event.agreement_id, event.purposes, event.valid_from, event.valid_until)
-        )
+    def on_AgreementRegistered(self, event: AgreementRegistered) -> None:  # noqa: D102
+        self.agreements.append(Agreement(event.agreement_id, event.purposes, event.valid_from, event.valid_until))

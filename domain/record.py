@@ -113,7 +113,5 @@ class Record:
         part = self.sealed.get(field)
         if part is None:
             return None
-        binding = Binding(
-            part.subject_id, self.stream_id, self.event_id, self.type, self.schema_version, field
-        )
+        binding = Binding(part.subject_id, self.stream_id, self.event_id, self.type, self.schema_version, field)
         return SealedField(part, binding)

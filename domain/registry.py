@@ -171,5 +171,14 @@ def fields_of(event_class: type) -> Mapping[str, Kind | Sealed]:
 
 
 _COMMON = frozenset(
-    {"originator_id", "originator_version", "timestamp", "originator_topic", "event_id", "context", "subject_ids", "case_id"}
+    {
+        "originator_id",
+        "originator_version",
+        "timestamp",
+        "originator_topic",
+        "event_id",
+        "context",
+        "subject_ids",
+        "case_id",
+    }
 )

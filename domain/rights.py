@@ -64,8 +64,11 @@ class Destruction:
 
 @dataclass(frozen=True)
 class RightsRequest:
-    """One request; state ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed``
-    or ``certified``."""
+    """One request and how far it has come.
+
+    ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed`` or
+    ``certified``; ``handlers`` are the principals who took a step in it.
+    """
 
     id: UUID
     right: str
@@ -117,14 +120,10 @@ class RightsDecisions(DisclosureDecisions):
             statement=statement,
         )
 
-    def verify_requester(
-        self, context: Context, event_id: UUID, request_id: UUID, method: str, outcome: str
-    ) -> None:
+    def verify_requester(self, context: Context, event_id: UUID, request_id: UUID, method: str, outcome: str) -> None:
         """Record the check of the requester's identity; a failed one can be repeated."""
         self._check_state(request_id, "received")
-        self.record(
-            RequesterVerified, context, event_id, request_id=request_id, method=method, outcome=outcome
-        )
+        self.record(RequesterVerified, context, event_id, request_id=request_id, method=method, outcome=outcome)
 
     def refuse_request(
         self, context: Context, event_id: UUID, request_id: UUID, ground: str, explanation: SealedPart | None
@@ -196,9 +195,7 @@ class RightsDecisions(DisclosureDecisions):
             withheld_grounds=tuple(plan.withheld.values()),
         )
 
-    def record_destruction(
-        self, context: Context, event_id: UUID, request_id: UUID, destruction: Destruction
-    ) -> None:
+    def record_destruction(self, context: Context, event_id: UUID, request_id: UUID, destruction: Destruction) -> None:
         """Record that the keys are gone; every view purges when it meets this event."""
         fenced = self._check_state(request_id, "fenced").fenced
         assert fenced is not None
@@ -251,7 +248,7 @@ class RightsDecisions(DisclosureDecisions):
             raise RuleRefused(rules.NOT_AN_ERASURE, request_id=request_id)
         return request
 
-    def on_RightsRequestReceived(self, event: RightsRequestReceived) -> None:  # noqa: D102, N802
+    def on_RightsRequestReceived(self, event: RightsRequestReceived) -> None:  # noqa: D102
         self.requests[event.request_id] = RightsRequest(
             event.request_id,
             event.right,
@@ -261,29 +258,29 @@ class RightsDecisions(DisclosureDecisions):
             frozenset({event.context.actor.principal}),
         )
 
-    def on_RequesterVerified(self, event: RequesterVerified) -> None:  # noqa: D102, N802
+    def on_RequesterVerified(self, event: RequesterVerified) -> None:  # noqa: D102
         state = "verified" if event.outcome == "verified" else "received"
         self._take_request(event, state=state)
 
-    def on_RightsRequestRefused(self, event: RightsRequestRefused) -> None:  # noqa: D102, N802
+    def on_RightsRequestRefused(self, event: RightsRequestRefused) -> None:  # noqa: D102
         self._take_request(event, state="refused")
 
-    def on_RightsRequestExtended(self, event: RightsRequestExtended) -> None:  # noqa: D102, N802
+    def on_RightsRequestExtended(self, event: RightsRequestExtended) -> None:  # noqa: D102
         self._take_request(event, due=event.due)
 
-    def on_ErasurePreviewed(self, event: ErasurePreviewed) -> None:  # noqa: D102, N802
+    def on_ErasurePreviewed(self, event: ErasurePreviewed) -> None:  # noqa: D102
         self._take_request(event, state="previewed", preview_id=event.preview_id)
 
-    def on_ErasureApproved(self, event: ErasureApproved) -> None:  # noqa: D102, N802
+    def on_ErasureApproved(self, event: ErasureApproved) -> None:  # noqa: D102
         self._take_request(event, state="approved")
 
-    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102, N802
+    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102
         self._take_request(event, state="fenced", fenced=event)
 
-    def on_ErasureKeysDestroyed(self, event: ErasureKeysDestroyed) -> None:  # noqa: D102, N802
+    def on_ErasureKeysDestroyed(self, event: ErasureKeysDestroyed) -> None:  # noqa: D102
         self._take_request(event, state="destroyed", destroyed=event)
 
-    def on_ErasureCertified(self, event: ErasureCertified) -> None:  # noqa: D102, N802
+    def on_ErasureCertified(self, event: ErasureCertified) -> None:  # noqa: D102
         self._take_request(event, state="certified", certified=event)
 
     def _take_request(self, event: Event, **changes: object) -> None:

@@ -36,9 +36,7 @@ class Subject(DecidingAggregate, RightsDecisions):
         return (self.id,)
 
     @classmethod
-    def register(
-        cls, context: Context, event_id: UUID, subject_id: UUID, language: str, identity: SealedPart
-    ) -> Self:
+    def register(cls, context: Context, event_id: UUID, subject_id: UUID, language: str, identity: SealedPart) -> Self:
         """Register a person with their sealed identity (policy clause 1.1)."""
         return cls._create(
             SubjectRegistered,
@@ -58,14 +56,14 @@ class Subject(DecidingAggregate, RightsDecisions):
         if notice_version not in self.notices:
             self.record(NoticeServed, context, event_id, notice_version=notice_version, language=self.language)
 
-    def on_SubjectRegistered(self, event: SubjectRegistered) -> None:  # noqa: D102, N802
+    def on_SubjectRegistered(self, event: SubjectRegistered) -> None:  # noqa: D102
         self.engagement = event.engagement
         self.language = event.language
         self.identity = event.sealed_field("identity")
 
-    def on_NoticeServed(self, event: NoticeServed) -> None:  # noqa: D102, N802
+    def on_NoticeServed(self, event: NoticeServed) -> None:  # noqa: D102
         self.notices.add(event.notice_version)
 
-    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102, N802
+    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102
         super().on_ErasureFenced(event)
         self.fenced = self.fenced or event.whole_person

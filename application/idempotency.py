@@ -1,0 +1,78 @@
+"""Idempotency records without personal data: keyed MACs of key and body, under keys that never leave the keyring.
+
+The body's MAC key lives a day and is then destroyed, so that a record can confirm no guess about a body after that.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from vault.vault import Vault
+
+from application.caller import Caller
+from domain.errors import AlreadyDone, IdempotencyKeyReused
+from domain.record import encode
+from store.append import Idempotency, IdempotentAnswer
+
+_DAY_KEY = "body-mac-"
+
+
+class IdempotencyKeys:
+    """Makes and compares the records of repeated calls."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def key(self, caller: Caller, key: str) -> str:
+        """Return the stored form of a caller's key: an HMAC, since the key is the caller's own text."""
+        # On the inbox the publisher owns its message ids, whoever it speaks for.
+        owner = "" if caller.producer == "inbox" else caller.id
+        text = encode({"issuer": caller.issuer, "id": owner, "key": key})
+        return hmac.digest(self._vault.secret("idempotency-key"), text, "sha256").hex()
+
+    def day(self, now: datetime) -> str:
+        """Return the name of the day's body MAC key."""
+        return f"{_DAY_KEY}{now:%Y-%m-%d}"
+
+    def body_mac(self, mac_key_id: str, operation: str, ids: Mapping[str, UUID], body: Any) -> bytes:
+        """Return the HMAC of what was asked for."""
+        text = encode({"operation": operation, "ids": {k: str(v) for k, v in ids.items()}, "body": body})
+        return hmac.digest(self._vault.secret(mac_key_id), text, "sha256")
+
+    def record(
+        self,
+        stored_key: str,
+        now: datetime,
+        operation: str,
+        ids: Mapping[str, UUID],
+        body: Any,
+        status: int,
+        answer: Any,
+    ) -> Idempotency:
+        """Return the record to append with a command; ``answer`` holds identifiers only."""
+        day = self.day(now)
+        return Idempotency(stored_key, operation, self.body_mac(day, operation, ids, body), day, status, answer)
+
+    def raise_if_known(
+        self, found: IdempotentAnswer | None, operation: str, ids: Mapping[str, UUID], body: Any
+    ) -> None:
+        """Raise :class:`AlreadyDone` for the same call again, :class:`IdempotencyKeyReused` for another one."""
+        if found is None:
+            return
+        if found.operation != operation or found.mac_key_id not in self._vault.secrets():
+            raise IdempotencyKeyReused("the idempotency key was used before")
+        if not hmac.compare_digest(found.body_mac, self.body_mac(found.mac_key_id, operation, ids, body)):
+            raise IdempotencyKeyReused("the idempotency key was used before with another body")
+        raise AlreadyDone(found.status, found.answer, found.position)
+
+    def destroy_old(self, now: datetime) -> list[str]:
+        """Destroy the body MAC keys of the days before yesterday; return their names."""
+        kept = {self.day(now + timedelta(days=days)) for days in (-1, 0, 1)}
+        old = [name for name in self._vault.secrets() if name.startswith(_DAY_KEY) and name not in kept]
+        for name in old:
+            self._vault.destroy_secret(name)
+        return old

@@ -1,0 +1,156 @@
+"""Reading personal data: fences first, then what the purpose allows, opened, and the read itself recorded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from application.caller import Caller
+from application.permissions import OPENED, READERS
+from application.unit_of_work import Resources
+from domain.errors import CasekeeperError
+from domain.events.base import Context
+from domain.events.parties import AccessRecorded
+from domain.record import Actor
+from domain.sealed import Erased, SealedField
+from store.append import AppendCommand, Fence, NewEvent
+
+MOST_SUBJECTS = 500
+"""Most people one read may be about."""
+
+
+class Reading:
+    """Opens sealed parts of views for a stated purpose."""
+
+    def __init__(self, resources: Resources, clock: Callable[[], datetime]) -> None:
+        self._resources = resources
+        self._clock = clock
+        self._days: dict[tuple[str, str, str], _Day] = {}
+        self._lock = threading.Lock()
+
+    def authorise(self, caller: Caller, resource: str) -> Actor:
+        """Return the caller in the role that may read this. Raises :class:`NotAllowed`."""
+        return caller.actor(READERS[resource])
+
+    def open(
+        self,
+        caller: Caller,
+        resource: str,
+        fields: Mapping[str, Mapping[str, Any] | None],
+        *,
+        subject_ids: Sequence[UUID],
+        case_id: UUID | None = None,
+    ) -> dict[str, Any]:
+        """Return each field's value, tombstone or mask; recorded as an event before anything is returned.
+
+        ``fields``: what a view keeps of each, a sealed field or a tombstone as JSON. Raises ``NotAllowed``,
+        ``KeysUnavailable``, ``StoreUnavailable``, ``Tampered``: then nothing is shown.
+        """
+        actor = self.authorise(caller, resource)
+        answers: dict[str, Any] = {name: value for name, value in fields.items() if value is None or "erased" in value}
+        sealed = {name: SealedField.from_json(v) for name, v in fields.items() if v is not None and name not in answers}
+        answers |= self._fenced(sealed, subject_ids)
+        permitted = OPENED[(actor.role, caller.purpose or "")]
+        to_open: dict[str, SealedField] = {}
+        for name, field in sealed.items():
+            if name in answers:
+                continue
+            if field.part.category in permitted:
+                to_open[name] = field
+            else:
+                answers[name] = {"masked": {"category": field.part.category}}
+        opened = self._resources.vault.open_many(list(to_open.values()))
+        for name, value in zip(to_open, opened, strict=True):
+            answers[name] = value.to_json() if isinstance(value, Erased) else dict(value)
+        self._record(caller, actor, resource, answers.values(), len(to_open), subject_ids, case_id)
+        return {name: answers[name] for name in fields}
+
+    def _fenced(self, sealed: Mapping[str, SealedField], subject_ids: Iterable[UUID]) -> dict[str, Any]:
+        asked = {field.part.scope_id for field in sealed.values()} | set(subject_ids)
+        asked |= {field.part.subject_id for field in sealed.values()}
+        fences = self._resources.log.fenced(asked) if asked else {}
+        return {
+            name: _tombstone(fence)
+            for name, field in sealed.items()
+            if (fence := fences.get(field.part.scope_id) or fences.get(field.part.subject_id)) is not None
+        }
+
+    def _record(
+        self,
+        caller: Caller,
+        actor: Actor,
+        resource: str,
+        answers: Iterable[Any],
+        opened: int,
+        subject_ids: Sequence[UUID],
+        case_id: UUID | None,
+    ) -> None:
+        now = self._clock()
+        erased = sum(1 for answer in answers if answer is not None and "erased" in answer)
+        context = Context(
+            now,
+            actor,
+            caller.producer,
+            caller.purpose or "",
+            "contract" if actor.role in ("case_manager", "service") else "legal_obligation",
+            self._resources.policies.in_force(now).version,
+            caller.correlation_id,
+        )
+        day = self._day(actor, now)
+        with day.lock:
+            event = AccessRecorded(
+                originator_id=day.stream_id,
+                originator_version=day.version + 1,
+                timestamp=now,
+                event_id=self._resources.new_id(),
+                context=context,
+                subject_ids=tuple(dict.fromkeys(subject_ids))[:MOST_SUBJECTS],
+                case_id=case_id,
+                resource=resource,
+                fields_opened=opened,
+                fields_erased=erased,
+            )
+            stored = self._resources.mapper.to_stored_event(event)
+            command = AppendCommand(
+                (NewEvent(event.event_id, day.stream_id, day.version + 1, stored.topic, stored.state),)
+            )
+            try:
+                self._resources.log.append(command)
+            except CasekeeperError:
+                # Whether it was appended may be unknown: the day goes on in a new stream.
+                self._forget_day(actor, now)
+                raise
+            day.version += 1
+
+    def _forget_day(self, actor: Actor, now: datetime) -> None:
+        with self._lock:
+            self._days.pop(_day_key(actor, now), None)
+
+    def _day(self, actor: Actor, now: datetime) -> _Day:
+        key = _day_key(actor, now)
+        with self._lock:
+            if key not in self._days:
+                # Days that are over are never written again.
+                self._days = {k: day for k, day in self._days.items() if k[2] == key[2]}
+                self._days[key] = _Day(self._resources.new_id())
+            return self._days[key]
+
+
+class _Day:
+    """The stream of one reader's day in one process: no other writer, so no conflict."""
+
+    def __init__(self, stream_id: UUID) -> None:
+        self.stream_id = stream_id
+        self.version = 0
+        self.lock = threading.Lock()
+
+
+def _day_key(actor: Actor, now: datetime) -> tuple[str, str, str]:
+    return actor.issuer, actor.id, f"{now:%Y-%m-%d}"
+
+
+def _tombstone(fence: Fence) -> dict[str, Any]:
+    return Erased(fence.fenced_id, fence.at, fence.certificate_id).to_json()

@@ -1,0 +1,188 @@
+"""Field types of the wire schemas: bounded text without control characters, words of closed lists, dates, instants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, time
+from typing import Any, ClassVar
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from marshmallow import RAISE, Schema, ValidationError, fields
+
+from application.schemas.cards import refuse_card_data
+from domain.registry import LANGUAGE
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+
+
+class WireSchema(Schema):
+    """A schema that refuses unknown fields."""
+
+    class Meta:
+        """Refuse what is not declared (data minimisation, policy clause 1.1)."""
+
+        unknown = RAISE
+
+    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown field", "type": "must be an object"}
+
+
+class Text(fields.Field[str]):
+    """Text of 1 to ``longest`` characters; free text is also searched for card data, which never enters an event."""
+
+    def __init__(self, longest: int, *, free: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.longest = longest
+        self.free = free
+        self.metadata.setdefault("maxLength", longest)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be text")
+        if not value.strip():
+            raise ValidationError("must not be empty")
+        if len(value) > self.longest:
+            raise ValidationError(f"must be at most {self.longest} characters")
+        if _FORBIDDEN.search(value):
+            raise ValidationError("contains a control character or an unpaired surrogate")
+        if self.free:
+            refuse_card_data(value)
+        return value
+
+
+class Word(fields.Field[str]):
+    """One word of a closed list."""
+
+    def __init__(self, words: Collection[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words = frozenset(words)
+        self.metadata.setdefault("enum", sorted(words))
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValidationError("must be one of " + ", ".join(sorted(self.words)))
+        return value
+
+
+class Identifier(fields.Field[UUID]):
+    """A UUID in its canonical text form."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.metadata.setdefault("format", "uuid")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> UUID:
+        try:
+            return UUID(value) if isinstance(value, str) and len(value) == 36 else _refuse("must be a UUID")
+        except ValueError:
+            return _refuse("must be a UUID")
+
+
+class PartialDate(fields.Field[str]):
+    """An ISO 8601 date of year, month or day precision."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not _PARTIAL_DATE.fullmatch(value):
+            raise ValidationError("must be a date as YYYY, YYYY-MM or YYYY-MM-DD")
+        try:
+            datetime.strptime(value, "%Y-%m-%d"[: {4: 2, 7: 5, 10: 8}[len(value)]]).replace(tzinfo=UTC)
+        except ValueError:
+            raise ValidationError("is not a day of the calendar") from None
+        return value
+
+
+class BirthDate(PartialDate):
+    """A date of birth: not in the future."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text > datetime.now(UTC).strftime("%Y-%m-%d")[: len(text)] or text < "1850":
+            raise ValidationError("must be a date of birth between 1850 and today")
+        return text
+
+
+class Instant(fields.Field[datetime]):
+    """An RFC 3339 time with an offset, or a date: its start, or with ``end_of_day`` the end of that day, in UTC."""
+
+    def __init__(self, *, end_of_day: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.end_of_day = end_of_day
+        self.metadata.setdefault("format", "date-time")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or len(value) > 40:
+            return _refuse("must be a time as RFC 3339 with an offset, or a date")
+        try:
+            if len(value) == 10:
+                day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+                return datetime.combine(day, time.max, UTC) if self.end_of_day else day
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                return _refuse("must have an offset")
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return _refuse("must be a time as RFC 3339 with an offset, or a date")
+
+
+class LanguageTag(fields.Field[str]):
+    """An ISO 639-1 language, with or without a region (``en``, ``fr-CA``)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not LANGUAGE.conforms(value):
+            raise ValidationError("must be a language such as en or fr-CA")
+        return str(value)
+
+
+class TimeZone(fields.Field[str]):
+    """A time zone of the IANA database."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or value not in available_timezones():
+            raise ValidationError("must be an IANA time zone such as Europe/Berlin")
+        return value
+
+
+class ActorName(fields.Field[str]):
+    """The opaque identifier of a member of staff or a service."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", value):
+            raise ValidationError("must be an opaque identifier of letters, digits and _.:-")
+        return value
+
+
+class PolicyVersionName(fields.Field[str]):
+    """The name of a policy version."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4})?", value):
+            raise ValidationError("must be the version of a policy")
+        return value
+
+
+def bounded_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> fields.List[Any]:
+    """Return a list field of ``least`` to ``most`` items."""
+
+    def check(items: list[Any]) -> None:
+        if not least <= len(items) <= most:
+            raise ValidationError(f"must have {least} to {most} items")
+
+    return fields.List(inner, validate=check, **kwargs)
+
+
+def set_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> fields.List[Any]:
+    """Return a list field of ``least`` to ``most`` items, none twice."""
+
+    def check(items: list[Any]) -> None:
+        if len(set(items)) != len(items):
+            raise ValidationError("must not repeat an item")
+        if not least <= len(items) <= most:
+            raise ValidationError(f"must have {least} to {most} items")
+
+    return fields.List(inner, validate=check, **kwargs)
+
+
+def _refuse(message: str) -> Any:
+    raise ValidationError(message)

@@ -1,0 +1,168 @@
+"""The one door for commands, the same for HTTP, the inbox, the schedule and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from application.caller import Caller
+from application.catalogue import OPERATIONS, Operation
+from application.idempotency import IdempotencyKeys
+from application.policies import Policies
+from application.reading import Reading
+from application.schemas.loading import load, load_identifier
+from application.unit_of_work import Resources, UnitOfWork
+from domain.errors import AlreadyDone, FieldProblem, InvalidInput
+from domain.events.base import Context
+from domain.publisher import Publisher
+from domain.record import Actor
+from store.append import AppendCommand, Idempotency
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answers: an HTTP status and a body that is ready for JSON, with its receipt."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class Service:
+    """Checks, decides and appends commands; every door of the service leads here."""
+
+    def __init__(self, resources: Resources, reading: Reading, clock: Callable[[], datetime] | None = None) -> None:
+        self.resources = resources
+        self.reading = reading
+        self.log = resources.log
+        self.vault = resources.vault
+        self.policies: Policies = resources.policies
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self.idempotency = IdempotencyKeys(resources.vault)
+
+    def execute(
+        self, name: str, caller: Caller, ids: Mapping[str, UUID | str], body: Any, idempotency_key: str | None = None
+    ) -> Answer:
+        """Do one operation, wholly or not at all.
+
+        A repeated idempotency key with the same body returns the first answer. Raises the errors of
+        ``domain.errors``; nothing was done then.
+        """
+        operation = _find(name)
+        context = self._context(operation, caller)
+        known_ids = {key: load_identifier(key, ids[key]) for key in operation.ids}
+        checked = load(operation.schema, body)
+        stored_key = self.idempotency.key(caller, idempotency_key) if idempotency_key else None
+        try:
+            if stored_key is not None:
+                found = self.log.find_idempotent(stored_key)
+                self.idempotency.raise_if_known(found, name, known_ids, body)
+            return self._decide(operation, context, known_ids, checked, body, stored_key)
+        except AlreadyDone as done:
+            if done.status >= 400:
+                raise
+            return self._repeat(operation, context, known_ids, checked, done)
+
+    def record_rejection(
+        self, name: str, caller: Caller, ids: Mapping[str, UUID | str], body: Any, key: str, problem: Mapping[str, Any]
+    ) -> None:
+        """Remember that an inbox message was refused, so that a repeat is answered alike (``AlreadyDone``)."""
+        now = self.clock()
+        text_ids = {k: UUID(str(v)) for k, v in ids.items() if _is_uuid(v)}
+        record = self.idempotency.record(
+            self.idempotency.key(caller, key), now, name, text_ids, body, int(problem["status"]), {"problem": problem}
+        )
+        self.log.append(AppendCommand((), idempotency=record))
+
+    def publisher(self, publisher_id: UUID) -> Publisher:
+        """Return a publishing service. Raises :class:`NotFound`."""
+        work = UnitOfWork(self.resources, self._system_context())
+        return work.load(Publisher, publisher_id)
+
+    def housekeeping(self, now: datetime) -> list[str]:
+        """Destroy secrets whose day is over; return their names."""
+        return self.idempotency.destroy_old(now)
+
+    def _decide(
+        self,
+        operation: Operation,
+        context: Context,
+        ids: dict[str, UUID],
+        checked: dict[str, Any],
+        body: Any,
+        stored_key: str | None,
+    ) -> Answer:
+        work = UnitOfWork(self.resources, context)
+        said = operation.handler(work, ids, checked)
+        events = work.pending()
+        if not events:
+            return Answer(operation.status, {**said, "receipt": _receipt([], None, 0, self.log.head())})
+        last = events[-1]
+        receipt = _receipt([str(e.event_id) for e in events], last.originator_id, last.originator_version, 0)
+        remembered = {k: v for k, v in said.items() if k != "content"}
+        record: Idempotency | None = None
+        if stored_key is not None:
+            record = self.idempotency.record(
+                stored_key, context.at, operation.name, ids, body, operation.status, {**remembered, "receipt": receipt}
+            )
+        appended = work.append(record)
+        return Answer(operation.status, {**said, "receipt": {**receipt, "position": appended.positions[-1]}})
+
+    def _repeat(
+        self, operation: Operation, context: Context, ids: dict[str, UUID], checked: dict[str, Any], done: AlreadyDone
+    ) -> Answer:
+        added: dict[str, Any] = {}
+        if operation.repeat is not None:
+            added = operation.repeat(UnitOfWork(self.resources, context), ids, checked)
+        receipt = {**done.answer["receipt"], "position": done.position}
+        return Answer(done.status, {**done.answer, **added, "receipt": receipt})
+
+    def _context(self, operation: Operation, caller: Caller) -> Context:
+        now = self.clock()
+        return Context(
+            at=now,
+            actor=caller.actor(operation.allowed),
+            producer=caller.producer,
+            purpose=caller.purpose or "",
+            legal_basis=operation.legal_basis,
+            policy_version=self.policies.in_force(now).version,
+            correlation_id=caller.correlation_id,
+        )
+
+    def _system_context(self) -> Context:
+        now = self.clock()
+        return Context(
+            now,
+            Actor("casekeeper", "service", "system"),
+            "api",
+            "operations",
+            "contract",
+            self.policies.in_force(now).version,
+            self.resources.new_id(),
+        )
+
+
+def _find(name: str) -> Operation:
+    try:
+        return OPERATIONS[name]
+    except KeyError:
+        raise InvalidInput([FieldProblem("command", "is not a known command")]) from None
+
+
+def _receipt(event_ids: list[str], stream: UUID | None, version: int, position: int) -> dict[str, Any]:
+    return {
+        "event_ids": event_ids,
+        "stream": str(stream) if stream else None,
+        "version": version,
+        "position": position,
+    }
+
+
+def _is_uuid(value: Any) -> bool:
+    try:
+        UUID(str(value))
+    except ValueError:
+        return False
+    return True

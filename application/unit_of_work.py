@@ -1,0 +1,147 @@
+"""One command's work: what it reads, seals and decides, appended whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from uuid import UUID, uuid4
+
+from eventsourcing.persistence import StoredEvent
+from vault.vault import Vault
+
+from application.policies import Policies
+from application.record_mapper import RecordMapper
+from domain import rules
+from domain.aggregate import DecidingAggregate
+from domain.case import Case
+from domain.errors import NotFound, RuleRefused
+from domain.events.base import Context, Event
+from domain.recipient import Recipient
+from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
+from domain.subject import Subject
+from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
+from store.log import EventLog
+
+A = TypeVar("A", bound=DecidingAggregate)
+
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a unit of work needs from outside, the same for all."""
+
+    log: EventLog
+    vault: Vault
+    policies: Policies
+    mapper: RecordMapper
+    new_id: Callable[[], UUID] = uuid4
+
+
+class UnitOfWork:
+    """Loads aggregates, seals for them, and appends their events with everything the decision relied on."""
+
+    def __init__(self, resources: Resources, context: Context) -> None:
+        self.context = context
+        self.policies = resources.policies
+        self.vault = resources.vault
+        self._log = resources.log
+        self._mapper = resources.mapper
+        self._new_id = resources.new_id
+        self._reads: dict[UUID, int] = {}
+        self._touched: list[DecidingAggregate] = []
+        self._uses: set[UUID] = set()
+        self._fences: list[Fence] = []
+        self._pending: list[Event] | None = None
+
+    @property
+    def now(self) -> datetime:
+        """Return the moment of the command."""
+        return self.context.at
+
+    def new_id(self) -> UUID:
+        """Return a new random identifier."""
+        return self._new_id()
+
+    def load(self, kind: type[A], stream_id: UUID) -> A:
+        """Return an aggregate as it stands, and remember its version. Raises :class:`NotFound`."""
+        aggregate: Any = None
+        for stored in self._log.read_stream(stream_id):
+            event = self._mapper.to_domain_event(
+                StoredEvent(stored.stream_id, stored.version, stored.type, stored.record)
+            )
+            aggregate = cast(Event, event).mutate(aggregate)
+        if not isinstance(aggregate, kind):
+            raise NotFound(kind.__name__.lower(), stream_id)
+        self._reads[stream_id] = aggregate.version
+        self._touched.append(aggregate)
+        return aggregate
+
+    def person(self, subject_id: UUID) -> Subject:
+        """Return a person about whom something new may be recorded. Raises ``NotFound``, ``RuleRefused``."""
+        subject = self.load(Subject, subject_id)
+        if subject.fenced:
+            raise RuleRefused(rules.SUBJECT_FENCED, subject_id=subject_id)
+        self._uses.add(subject_id)
+        return subject
+
+    def case(self, case_id: UUID) -> Case:
+        """Return a case about whose person something new may be recorded. Raises ``NotFound``."""
+        case = self.load(Case, case_id)
+        self._uses.add(case.subject_id)
+        return case
+
+    def recipient(self, recipient_id: UUID) -> Recipient:
+        """Return a recipient. Raises ``NotFound``."""
+        return self.load(Recipient, recipient_id)
+
+    def made(self, aggregate: A) -> A:
+        """Take a new aggregate in; its stream must not exist yet."""
+        self._reads[aggregate.id] = 0
+        self._uses.update(aggregate.concerned())
+        self._touched.append(aggregate)
+        return aggregate
+
+    def seal(
+        self, stream_id: UUID, event: type[Event], event_id: UUID, field: str, scope: KeyScope, value: Mapping[str, Any]
+    ) -> SealedPart:
+        """Seal the personal part of an event under a person's key, made when it is the scope's first.
+
+        Raises ``Fenced`` when the scope was destroyed, ``KeysUnavailable``.
+        """
+        scope_id = self.vault.scope(scope)
+        self._uses.update((scope_id, scope.subject_id))
+        binding = Binding(scope.subject_id, stream_id, event_id, event.TOPIC, event.SCHEMA, field)
+        return self.vault.seal(scope_id, scope.category, binding, value)
+
+    def open(self, field: SealedField) -> Mapping[str, Any] | Erased:
+        """Open a sealed part for a disclosure. Raises ``KeysUnavailable``."""
+        return self.vault.open(field)
+
+    def fence(self, fences: list[Fence]) -> None:
+        """Fence people or scopes with the events of this command."""
+        self._fences.extend(fences)
+
+    def pending(self) -> list[Event]:
+        """Return the decided events in order."""
+        if self._pending is None:
+            self._pending = [cast(Event, e) for a in self._touched for e in a.collect_events()]
+        return self._pending
+
+    def append(self, idempotency: Idempotency | None = None) -> Appended:
+        """Append what was decided. Raises what :meth:`store.log.EventLog.append` raises."""
+        return self._log.append(
+            AppendCommand(
+                tuple(self._new_event(event) for event in self.pending()),
+                reads=self._reads,
+                uses=frozenset(self._uses),
+                fences=tuple(self._fences),
+                idempotency=idempotency,
+            )
+        )
+
+    def _new_event(self, event: Event) -> NewEvent:
+        stored = self._mapper.to_stored_event(event)
+        return NewEvent(event.event_id, event.originator_id, event.originator_version, stored.topic, stored.state)

@@ -1,0 +1,37 @@
+"""Puts the service together from its settings. Kafka and views are not needed for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vault.vault import Vault
+
+from application.erasure import ErasureSaga
+from application.policies import Policies
+from application.reading import Reading
+from application.record_mapper import RecordMapper
+from application.service import Service
+from application.settings import Settings
+from application.unit_of_work import Resources
+from store.log import EventLog
+
+
+def now() -> datetime:
+    """Return the time in UTC: the only clock of the service."""
+    return datetime.now(UTC)
+
+
+def build_service(settings: Settings) -> Service:
+    """Open store and vault and return the service. Raises ``StoreUnavailable``, ``KeysUnavailable``."""
+    resources = Resources(
+        log=EventLog(settings.events_dsn, heads=settings.home_path / "heads"),
+        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path),
+        policies=Policies.load(),
+        mapper=RecordMapper(),
+    )
+    return Service(resources, Reading(resources, now), now)
+
+
+def build_saga(service: Service) -> ErasureSaga:
+    """Return the erasure saga that works with the service's store and vault."""
+    return ErasureSaga(service.resources, service.clock)
