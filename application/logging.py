@@ -24,10 +24,13 @@ import structlog
 from domain.record import instant
 
 FIELDS = frozenset(
-    "timestamp level event logger part error where code request_id correlation_id causation_id message_id event_id "
-    "event_type operation position first last expected found stream_id case_id subject_id certificate_id publisher_id "
-    "scope_id view topic partition offset method route status state duration_ms count size lag attempt retry_in signal "
-    "pid port process version name schema".split()
+    {
+        *("timestamp", "level", "event", "logger", "part", "process", "pid", "name", "version", "schema"),
+        *("error", "where", "code", "attempt", "retry_in", "signal", "state"),
+        *("request_id", "correlation_id", "causation_id", "message_id", "publisher_id", "certificate_id"),
+        *("event_id", "event_type", "operation", "stream_id", "position", "first", "last", "expected", "found", "view"),
+        *("topic", "partition", "offset", "method", "route", "status", "port", "duration_ms", "count", "size", "lag"),
+    }
 )
 """Every field that may stand in a log line."""
 

@@ -216,7 +216,7 @@ class LogDiverged(TerminalError):
 
 
 class RecordUnfit(TerminalError):
-    """A projection cannot take in one of the records ``first``..``last`` (positions); ``reason`` is a class or SQLSTATE."""
+    """A view cannot take in one of the records at ``first`` to ``last``; ``reason`` is an error's class or SQLSTATE."""
 
     def __init__(self, view: str, first: int, last: int, reason: str) -> None:
         super().__init__(f"view {view} cannot take in positions {first} to {last}: {reason}")

@@ -13,7 +13,7 @@ A field is declared where it stands, in its event class, by its annotation::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
@@ -27,12 +27,13 @@ from domain.sealed import SealedPart
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of clear value: its JSON form, and the test that a JSON value is of it."""
+    """A kind of clear value: its JSON form, the schema of that form, and the test that a value has it."""
 
     name: str
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any], Any]
+    schema: Mapping[str, Any]
     conforms: Callable[[Any], bool]
+    encode: Callable[[Any], Any] = lambda value: value
+    decode: Callable[[Any], Any] = lambda value: value
 
 
 @dataclass(frozen=True)
@@ -42,63 +43,65 @@ class Sealed:
     category: str
 
 
-def _is_uuid(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) is not None
+def text(
+    name: str, pattern: str, encode: Callable[[Any], Any] = str, decode: Callable[[Any], Any] = lambda value: value
+) -> Kind:
+    """Return the kind of a text that a pattern describes wholly."""
+    compiled = re.compile(pattern)
+    schema = {"type": "string", "pattern": f"^{pattern}$"}
+    return Kind(name, schema, lambda v: isinstance(v, str) and compiled.fullmatch(v) is not None, encode, decode)
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", value) is not None
+def word(name: str, words: Iterable[str]) -> Kind:
+    """Return the kind of one word out of a closed enumeration."""
+    allowed = frozenset(words)
+    return Kind(name, {"enum": sorted(allowed)}, lambda value: isinstance(value, str) and value in allowed)
+
+
+def several(name: str, kind: Kind) -> Kind:
+    """Return the kind of a list whose items are of one kind; a tuple in Python."""
+    return Kind(
+        name,
+        {"type": "array", "items": kind.schema},
+        lambda value: isinstance(value, list) and all(map(kind.conforms, value)),
+        lambda items: [kind.encode(item) for item in items],
+        lambda items: tuple(kind.decode(item) for item in items),
+    )
+
+
+def words(name: str, allowed: Iterable[str]) -> Kind:
+    """Return the kind of a list of words out of a closed enumeration."""
+    return several(name, word(name, allowed))
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    compiled = re.compile(pattern)
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def word(name: str, words: frozenset[str]) -> Kind:
-    """Return the kind of one word out of a closed enumeration."""
-    return Kind(name, str, _same, lambda value: value in words)
-
-
-def words(name: str, allowed: frozenset[str]) -> Kind:
-    """Return the kind of a list of words out of a closed enumeration; a tuple in Python."""
-    return Kind(name, list, tuple, lambda value: isinstance(value, list) and all(v in allowed for v in value))
-
-
 def _is_views(value: Any) -> bool:
     return isinstance(value, dict) and all(k in vocabulary.VIEWS and _is_number(v) for k, v in value.items())
 
 
-def _is_language(value: Any) -> bool:
-    return _matches(r"[a-z]{2}(-[A-Z]{2})?")(value) and value[:2] in vocabulary.LANGUAGES
-
-
-ID = Kind("id", str, UUID, _is_uuid)
-IDS = Kind(
-    "ids",
-    lambda ids: [str(i) for i in ids],
-    lambda ids: tuple(UUID(i) for i in ids),
-    lambda v: isinstance(v, list) and all(map(_is_uuid, v)),
+ID = text("id", r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", str, UUID)
+IDS = several("ids", ID)
+NUMBER = Kind("number", {"type": "integer"}, _is_number)
+FLAG = Kind("flag", {"type": "boolean"}, lambda value: isinstance(value, bool))
+TIME = text("time", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z", instant, parse_instant)
+POLICY_VERSION = text("policy_version", r"[0-9]{1,4}(\.[0-9]{1,4})?")
+ACTOR_ID = text("actor_id", r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+LANGUAGE = text("language", f"({'|'.join(sorted(vocabulary.LANGUAGES))})(-[A-Z]{{2}})?")
+FINGERPRINTS = several("fingerprints", text("fingerprint", r"[0-9a-f]{16,64}"))
+PUBLIC_KEY = text("public_key", r"[A-Za-z0-9_-]{43}")
+VIEW_POSITIONS = Kind(
+    "view_positions",
+    {
+        "type": "object",
+        "properties": {view: {"type": "integer"} for view in sorted(vocabulary.VIEWS)},
+        "additionalProperties": False,
+    },
+    _is_views,
+    dict,
 )
-NUMBER = Kind("number", int, _same, _is_number)
-FLAG = Kind("flag", bool, _same, lambda v: isinstance(v, bool))
-TIME = Kind("time", instant, parse_instant, _is_time)
-POLICY_VERSION = Kind("policy_version", str, _same, _matches(r"[0-9]{1,4}(\.[0-9]{1,4})?"))
-ACTOR_ID = Kind("actor_id", str, _same, _matches(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"))
-LANGUAGE = Kind("language", str, _same, _is_language)
-FINGERPRINTS = Kind(
-    "fingerprints", list, tuple, lambda v: isinstance(v, list) and all(map(_matches(r"[0-9a-f]{16,64}"), v))
-)
-PUBLIC_KEY = Kind("public_key", str, _same, _matches(r"[A-Za-z0-9_-]{43,90}"))
-VIEW_POSITIONS = Kind("view_positions", dict, _same, _is_views)
 
 Id = Annotated[UUID, ID]
 Ids = Annotated[tuple[UUID, ...], IDS]

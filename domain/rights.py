@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from domain import rules
@@ -76,6 +76,7 @@ class RightsRequest:
     due: datetime
     scope: ErasureScope
     handlers: frozenset[tuple[str, str]]
+    extended: bool = False
     preview_id: UUID | None = None
     fenced: ErasureFenced | None = None
     destroyed: ErasureKeysDestroyed | None = None
@@ -137,10 +138,10 @@ class RightsDecisions(DisclosureDecisions):
     def extend_request(self, context: Context, event_id: UUID, request_id: UUID) -> None:
         """Extend the deadline by two months, once, and only before it has passed (GDPR Art. 12(3))."""
         request = self._check_state(request_id, "received", "verified", "previewed")
-        extended = one_month_after(one_month_after(request.due))
-        if context.at >= request.due or extended - context.at > timedelta(days=93):
-            raise RuleRefused(rules.REQUEST_STATE, request_id=request_id)
-        self.record(RightsRequestExtended, context, event_id, request_id=request_id, due=extended)
+        if request.extended or context.at >= request.due:
+            raise RuleRefused(rules.REQUEST_EXTENSION, request_id=request_id)
+        due = one_month_after(one_month_after(request.due))
+        self.record(RightsRequestExtended, context, event_id, request_id=request_id, due=due)
 
     def preview_erasure(
         self, context: Context, event_id: UUID, request_id: UUID, preview_id: UUID, plan: ErasurePlan
@@ -174,7 +175,7 @@ class RightsDecisions(DisclosureDecisions):
         self._check_state(request_id, "previewed")
         if context.actor.principal in request.handlers:
             raise RuleRefused(rules.APPROVED_BY_REQUESTER, request_id=request_id)
-        if preview_id not in (request.preview_id,) or preview_id != current_preview_id:
+        if not preview_id == request.preview_id == current_preview_id:
             raise RuleRefused(rules.PREVIEW_STALE, request_id=request_id)
         self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
 
@@ -266,7 +267,7 @@ class RightsDecisions(DisclosureDecisions):
         self._take_request(event, state="refused")
 
     def on_RightsRequestExtended(self, event: RightsRequestExtended) -> None:  # noqa: D102
-        self._take_request(event, due=event.due)
+        self._take_request(event, due=event.due, extended=True)
 
     def on_ErasurePreviewed(self, event: ErasurePreviewed) -> None:  # noqa: D102
         self._take_request(event, state="previewed", preview_id=event.preview_id)

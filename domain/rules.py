@@ -48,6 +48,7 @@ AUTHORISED_BY_REQUESTER = Rule(
 REQUEST_UNKNOWN = Rule("request-unknown", "8", "There is no such request", 404)
 REQUEST_ACTIVE = Rule("request-already-active", "8", "A request for this right is already active")
 REQUEST_STATE = Rule("request-state", "7.2", "The request is not in a state that allows this")
+REQUEST_EXTENSION = Rule("request-extension", "8", "A deadline is extended once, and before it has passed")
 IDENTITY_NOT_VERIFIED = Rule("identity-not-verified", "7.2", "The person's identity is not verified")
 PREVIEW_STALE = Rule("preview-stale", "7.2", "What would be erased has changed since this preview")
 APPROVED_BY_REQUESTER = Rule(
