@@ -40,7 +40,7 @@ def preview_id_of(request_id: UUID, plan: ErasurePlan) -> UUID:
         "withheld": {str(s): ground for s, ground in plan.withheld.items()},
         "gone": [str(s) for s in plan.gone],
     }
-    return UUID(bytes=hashlib.sha256(encode(listed)).digest()[:16], version=8)
+    return UUID(bytes=hashlib.sha256(encode(listed)).digest()[:16], version=5)
 
 
 def preview_json(

@@ -22,8 +22,8 @@ TOPIC_KEEPS = timedelta(days=1, hours=1)
 MARGIN = timedelta(hours=1)
 
 _PREFIX = "inbox-key-"
-_STAMP = "%Y%m%dT%H%M%S"
-_KID = re.compile(r"(\d{8}T\d{6})-[0-9a-f]{8}")
+_STAMP = "%Y%m%d%H%M%S"
+_KID = re.compile(r"(\d{14})-[0-9a-f]{8}")
 
 
 class Secrets(Protocol):

@@ -1,0 +1,232 @@
+"""Commands on a real store and vault: whole or not at all, once, and refused when what they read has moved."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from application.caller import Caller
+from application.erasure import ErasureSaga
+from application.examples import BODIES
+from application.service import Answer, Service
+from domain.errors import ConcurrencyConflict, Fenced, IdempotencyKeyReused, InvalidInput, NotAllowed, RuleRefused
+from domain.subject import Subject
+
+
+def caller(role: str, purpose: str | None, who: str = "a1") -> Caller:
+    return Caller("staff", who, frozenset({role}), purpose, "api", uuid4())
+
+
+INTAKE = caller("service", "intake", "forms")
+RIGHTS = caller("service", "rights", "forms")
+MANAGER = caller("case_manager", "casework", "a1")
+SECOND = caller("case_manager", "casework", "a2")
+OFFICER = caller("privacy_officer", "rights", "p1")
+SECOND_OFFICER = caller("privacy_officer", "rights", "p2")
+
+
+def body(name: str, **changes: Any) -> dict[str, Any]:
+    return {**BODIES.get(name, {}), **changes}
+
+
+class Made:
+    """A person with a case, an intake, a recipient and a consent, made through the service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.subject = self.do(INTAKE, "register_subject").body["id"]
+        self.case = self.do(INTAKE, "open_case", body("open_case", subject_id=self.subject)).body["id"]
+        self.do(INTAKE, "submit_intake", case_id=self.case)
+        self.recipient = self.do(OFFICER, "register_agreement").body["recipient_id"]
+        granted = body("grant_consent", recipient_ids=[self.recipient])
+        self.consent = self.do(RIGHTS, "grant_consent", granted, subject_id=self.subject).body["id"]
+
+    def do(self, who: Caller, name: str, content: Any = None, key: str | None = None, **ids: str) -> Answer:
+        return self.service.execute(name, who, ids, body(name) if content is None else content, key)
+
+    def authorized(self) -> str:
+        wish = body(
+            "request_disclosure",
+            case_id=self.case,
+            recipient_id=self.recipient,
+            basis={"type": "consent", "id": self.consent},
+        )
+        disclosure = self.do(MANAGER, "request_disclosure", wish, subject_id=self.subject).body["id"]
+        self.do(SECOND, "authorize_disclosure", subject_id=self.subject, disclosure_id=disclosure)
+        return disclosure
+
+    def release(self, disclosure: str, key: str | None = None) -> Answer:
+        return self.do(MANAGER, "release_disclosure", key=key, subject_id=self.subject, disclosure_id=disclosure)
+
+    def approved_erasure(self) -> str:
+        request = self.do(RIGHTS, "receive_request", subject_id=self.subject).body["id"]
+        ids = {"subject_id": self.subject, "request_id": request}
+        self.do(OFFICER, "verify_requester", **ids)
+        preview = self.do(OFFICER, "preview_erasure", **ids).body["preview_id"]
+        self.do(SECOND_OFFICER, "approve_erasure", {"preview_id": preview}, **ids)
+        return request
+
+
+@pytest.fixture
+def made(service: Service) -> Made:
+    return Made(service)
+
+
+def test_a_release_carries_the_listed_categories_only(made: Made) -> None:
+    released = made.release(made.authorized()).body
+
+    assert set(released["content"]) == {"identity", "medical"}
+    assert released["content"]["identity"]["given_name"] == "Ada"
+    assert released["content"]["medical"]["reason"] == "A second opinion before an operation"
+
+
+def test_a_repeated_release_opens_again_and_records_once(service: Service, made: Made) -> None:
+    disclosure, key = made.authorized(), str(uuid4())
+    first = made.release(disclosure, key)
+    head = service.log.head()
+
+    again = made.release(disclosure, key)
+
+    assert again == first
+    assert service.log.head() == head
+
+
+def test_a_repeated_release_after_a_withdrawal_is_refused(made: Made) -> None:
+    disclosure, key = made.authorized(), str(uuid4())
+    made.release(disclosure, key)
+    made.do(RIGHTS, "withdraw_consent", subject_id=made.subject, consent_id=made.consent)
+
+    with pytest.raises(RuleRefused) as refusal:
+        made.release(disclosure, key)
+
+    assert refusal.value.rule.slug == "consent-withdrawn"
+
+
+def test_the_same_key_at_once_has_one_effect(service: Service) -> None:
+    key, head = str(uuid4()), service.log.head()
+    start = threading.Barrier(8)
+
+    def register(_: int) -> Answer:
+        start.wait()
+        return service.execute("register_subject", INTAKE, {}, body("register_subject"), key)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(register, range(8)))
+
+    assert len({answer.body["id"] for answer in answers}) == 1
+    assert len({answer.body["receipt"]["position"] for answer in answers}) == 1
+    assert service.log.head() == head + 2
+
+
+def test_a_key_with_another_body_is_refused(service: Service) -> None:
+    key = str(uuid4())
+    service.execute("register_subject", INTAKE, {}, body("register_subject"), key)
+    head = service.log.head()
+
+    with pytest.raises(IdempotencyKeyReused):
+        service.execute("register_subject", INTAKE, {}, body("register_subject", language="de"), key)
+
+    assert service.log.head() == head
+
+
+def test_a_decision_that_only_read_a_stream_is_refused_when_it_has_moved(service: Service, made: Made) -> None:
+    """A consent withdrawn between the decision to release and its append must win."""
+    disclosure = made.authorized()
+    original = service.vault.open
+
+    def withdraw_meanwhile(field: Any) -> Any:
+        service.vault.open = original  # type: ignore[method-assign]
+        made.do(MANAGER, "add_note", {"text": "meanwhile"}, case_id=made.case)
+        return original(field)
+
+    service.vault.open = withdraw_meanwhile  # type: ignore[method-assign]
+    try:
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            made.release(disclosure)
+    finally:
+        service.vault.open = original  # type: ignore[method-assign]
+
+    assert conflict.value.stream_id == UUID(made.case)
+    assert made.release(disclosure).status == 200
+
+
+def test_bad_input_names_the_field_and_appends_nothing(service: Service) -> None:
+    head = service.log.head()
+    bad = body("register_subject", identity={"given_name": "secret\x00value", "birth_date": "20-20"})
+
+    with pytest.raises(InvalidInput) as problem:
+        service.execute("register_subject", INTAKE, {}, bad)
+
+    assert {p.field for p in problem.value.problems} == {"identity.given_name", "identity.birth_date"}
+    assert "secret" not in str(problem.value)
+    assert service.log.head() == head
+
+
+@pytest.mark.parametrize(
+    ("who", "slug"),
+    [(caller("regulator", "audit"), "not-allowed"), (caller("service", None), "purpose-missing")],
+)
+def test_a_caller_without_the_right_is_refused(service: Service, who: Caller, slug: str) -> None:
+    with pytest.raises(NotAllowed) as refusal:
+        service.execute("register_subject", who, {}, body("register_subject"))
+
+    assert refusal.value.slug == slug
+
+
+def test_forgetting_end_to_end(service: Service, made: Made) -> None:
+    bystander = Made(service)
+    request = made.approved_erasure()
+    saga = ErasureSaga(service.resources, service.clock)
+    subject_id, request_id = UUID(made.subject), UUID(request)
+
+    for _ in range(2):  # every step may be delivered twice
+        saga.fence(subject_id, request_id, uuid4())
+        saga.destroy(subject_id, request_id, uuid4())
+        saga.certify(subject_id, request_id, uuid4(), {"people": service.log.head()})
+
+    ids = {"subject_id": made.subject, "request_id": request}
+    certificate = made.do(OFFICER, "erasure_certificate", {}, **ids).body
+    assert certificate["root_epochs"]["after"] == certificate["root_epochs"]["before"] + 1
+    assert {scope["category"] for scope in certificate["scopes"]} == {"identity", "medical", "insurance"}
+    with pytest.raises((RuleRefused, Fenced)):
+        made.do(MANAGER, "add_note", case_id=made.case)
+    assert bystander.release(bystander.authorized()).body["content"]["identity"]["given_name"] == "Ada"
+    field = _identity(service, subject_id)
+    shown = service.reading.open(MANAGER, "subject", {"identity": field}, subject_ids=[subject_id])
+    assert shown["identity"]["erased"]["certificate_id"] == certificate["certificate_id"]
+
+
+def test_a_fence_is_seen_before_the_keys_are_gone(service: Service, made: Made) -> None:
+    request = made.approved_erasure()
+    field = _identity(service, UUID(made.subject))
+    ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+
+    shown = service.reading.open(MANAGER, "subject", {"identity": field}, subject_ids=[UUID(made.subject)])
+
+    assert set(shown["identity"]) == {"erased"}
+
+
+def test_each_read_is_an_event_and_masks_what_the_purpose_does_not_need(service: Service, made: Made) -> None:
+    field = _identity(service, UUID(made.subject))
+    head = service.log.head()
+
+    opened = service.reading.open(MANAGER, "subject", {"identity": field}, subject_ids=[UUID(made.subject)])
+    regulator = caller("regulator", "audit", "r1")
+    masked = service.reading.open(regulator, "subject", {"identity": field}, subject_ids=[UUID(made.subject)])
+
+    assert opened["identity"]["family_name"] == "Example"
+    assert masked["identity"] == {"masked": {"category": "identity"}}
+    assert [r.type for r in service.log.read_from(head + 1, 10)] == ["AccessRecorded", "AccessRecorded"]
+
+
+def _identity(service: Service, subject_id: UUID) -> dict[str, Any]:
+    from application.unit_of_work import UnitOfWork
+
+    work = UnitOfWork(service.resources, service._system_context())
+    identity = work.load(Subject, subject_id).identity
+    assert identity is not None
+    return identity.to_json()
