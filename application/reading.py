@@ -18,9 +18,6 @@ from domain.record import Actor
 from domain.sealed import Erased, SealedField
 from store.append import AppendCommand, Fence, NewEvent
 
-MOST_SUBJECTS = 500
-"""Most people one read may be about."""
-
 
 class Reading:
     """Opens sealed parts of views for a stated purpose."""
@@ -101,18 +98,19 @@ class Reading:
         )
         day = self._day(actor, now)
         with day.lock:
-            event = AccessRecorded(
-                originator_id=day.stream_id,
-                originator_version=day.version + 1,
-                timestamp=now,
-                event_id=self._resources.new_id(),
-                context=context,
-                subject_ids=tuple(dict.fromkeys(subject_ids))[:MOST_SUBJECTS],
-                case_id=case_id,
-                resource=resource,
-                fields_opened=opened,
-                fields_erased=erased,
-            )
+            said: dict[str, Any] = {
+                "originator_id": day.stream_id,
+                "originator_version": day.version + 1,
+                "timestamp": now,
+                "event_id": self._resources.new_id(),
+                "context": context,
+                "subject_ids": tuple(dict.fromkeys(subject_ids)),
+                "case_id": case_id,
+                "resource": resource,
+                "fields_opened": opened,
+                "fields_erased": erased,
+            }
+            event = AccessRecorded(**said)
             stored = self._resources.mapper.to_stored_event(event)
             command = AppendCommand(
                 (NewEvent(event.event_id, day.stream_id, day.version + 1, stored.topic, stored.state),)

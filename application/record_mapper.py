@@ -6,10 +6,10 @@ import json
 from typing import Any, cast
 from uuid import UUID
 
-from eventsourcing.domain import CanInitAggregate, DomainEventProtocol
+from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
-from domain.events import EVENT_TYPES, Context, Event
+from domain.events import EVENT_TYPES, Context, CreatedEvent, Event
 from domain.record import Actor, encode, instant, parse_instant
 from domain.registry import Kind, fields_of
 from domain.sealed import SealedPart
@@ -39,7 +39,7 @@ class RecordMapper(Mapper[UUID]):
             "subject_ids": tuple(UUID(s) for s in record["subject_ids"]),
             "case_id": UUID(record["case_id"]) if record["case_id"] else None,
         }
-        if issubclass(event_class, CanInitAggregate):
+        if issubclass(event_class, CreatedEvent):
             state["originator_topic"] = event_class.AGGREGATE
         for name, declared in fields_of(event_class).items():
             state[name] = _decode(declared, record, name)

@@ -54,10 +54,10 @@ class Settings:
         """Read the environment, then the running copy's ``runtime.json``, then the defaults."""
         home = Path(environ.get("CASEKEEPER_HOME", cls.home))
         runtime = _runtime_environment(home)
-        values = {}
+        values: dict[str, str] = {}
         for field in fields(cls):
             name = variable(field.name)
-            values[field.name] = environ.get(name) or runtime.get(name) or field.default
+            values[field.name] = environ.get(name) or runtime.get(name) or str(field.default)
         return cls(**{**values, "home": str(home)})
 
     @property

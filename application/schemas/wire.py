@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, time
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -26,17 +26,16 @@ class WireSchema(Schema):
 
         unknown = RAISE
 
-    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown field", "type": "must be an object"}
+    error_messages: dict[str, str] = {"unknown": "unknown field", "type": "must be an object"}  # noqa: RUF012
 
 
 class Text(fields.Field[str]):
     """Text of 1 to ``longest`` characters; free text is also searched for card data, which never enters an event."""
 
     def __init__(self, longest: int, *, free: bool = True, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(metadata={"maxLength": longest}, **kwargs)
         self.longest = longest
         self.free = free
-        self.metadata.setdefault("maxLength", longest)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -56,9 +55,8 @@ class Word(fields.Field[str]):
     """One word of a closed list."""
 
     def __init__(self, words: Collection[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(metadata={"enum": sorted(words)}, **kwargs)
         self.words = frozenset(words)
-        self.metadata.setdefault("enum", sorted(words))
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str) or value not in self.words:
@@ -70,8 +68,7 @@ class Identifier(fields.Field[UUID]):
     """A UUID in its canonical text form."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.metadata.setdefault("format", "uuid")
+        super().__init__(metadata={"format": "uuid"}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> UUID:
         try:
@@ -107,9 +104,8 @@ class Instant(fields.Field[datetime]):
     """An RFC 3339 time with an offset, or a date: its start, or with ``end_of_day`` the end of that day, in UTC."""
 
     def __init__(self, *, end_of_day: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(metadata={"format": "date-time"}, **kwargs)
         self.end_of_day = end_of_day
-        self.metadata.setdefault("format", "date-time")
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
         if not isinstance(value, str) or len(value) > 40:

@@ -1,0 +1,207 @@
+import json
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.errors import KeyringMismatch, KeysUnavailable
+from vault.file_keyring import FileKeyring
+from vault.keyring import KeyMissing, RootRef
+from vault.primitives import SecretKey
+
+INSTALLATION = UUID("12345678-1234-4234-8234-123456789abc")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "deep" / "keyring"
+
+
+@pytest.fixture
+def keyring(folder):
+    made = FileKeyring(folder, INSTALLATION)
+    made.prepare()
+    return made
+
+
+def only_key_file(folder):
+    [path] = folder.glob("*.key")
+    return path
+
+
+def rewrite(path, **changes):
+    """Write a key file again with other content and a check that fits it."""
+    import hashlib
+
+    content = {**json.loads(path.read_text()), **changes}
+    del content["check"]
+    content["check"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(content))
+
+
+def test_a_root_key_wraps_the_same_for_every_process_that_loads_it(keyring, folder):
+    ref = keyring.create_root(1)
+    child = SecretKey.new()
+
+    wrapped = keyring.load_root(ref).wrap(child, b"x")
+
+    assert (
+        FileKeyring(folder, INSTALLATION).load_root(ref).unwrap(wrapped, b"x").fingerprint() == child.fingerprint()
+    )
+    assert ref.epoch == 1
+
+
+def test_only_the_owner_may_read(keyring, folder):
+    keyring.create_root(1)
+    keyring.secret("relay")
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_roots_are_listed_oldest_first_and_each_has_an_id_of_its_own(keyring):
+    refs = [keyring.create_root(epoch) for epoch in (2, 10, 1, 10)]
+
+    assert keyring.roots() == sorted(refs)
+    assert [ref.epoch for ref in keyring.roots()] == [1, 2, 10, 10]
+    assert len(set(refs)) == 4
+
+
+def test_a_destroyed_root_key_is_overwritten_and_gone(keyring, folder, tmp_path):
+    keyring.create_root(2)
+    ref = keyring.create_root(1)
+    path = folder / f"root-000000000001-{ref.key_id.hex}.key"
+    kept = tmp_path / "same blocks"
+    os.link(path, kept)
+
+    keyring.destroy_root(ref)
+
+    assert not path.exists()
+    assert set(kept.read_bytes()) == {0}
+    with pytest.raises(KeyMissing):
+        keyring.load_root(ref)
+    assert ref not in keyring.roots()
+
+
+def test_destroying_twice_is_no_error(keyring):
+    keyring.create_root(2)
+    ref = keyring.create_root(1)
+
+    keyring.destroy_root(ref)
+    keyring.destroy_root(ref)
+
+    assert [ref.epoch for ref in keyring.roots()] == [2]
+
+
+def test_a_key_overwritten_but_not_yet_removed_counts_as_gone_and_can_be_removed(keyring, folder):
+    ref = keyring.create_root(1)
+    path = only_key_file(folder)
+    path.write_bytes(bytes(path.stat().st_size))
+
+    with pytest.raises(KeyMissing):
+        keyring.load_root(ref)
+    keyring.destroy_root(ref)
+
+    assert not path.exists()
+
+
+def test_a_secret_stays_the_same_until_destroyed(keyring, folder):
+    first = keyring.secret("relay-mac")
+
+    assert len(first) == 32
+    assert keyring.secret("relay-mac") == FileKeyring(folder, INSTALLATION).secret("relay-mac") == first
+    assert keyring.secret("inbox.2026-01-01") != first
+    assert keyring.secrets() == ["inbox.2026-01-01", "relay-mac"]
+
+    keyring.destroy_secret("relay-mac")
+    keyring.destroy_secret("relay-mac")
+
+    assert keyring.secrets() == ["inbox.2026-01-01"]
+    assert keyring.secret("relay-mac") != first
+
+
+def test_a_secret_whose_destruction_was_cut_short_is_made_anew(keyring, folder):
+    keyring.create_root(1)
+    keyring.secret("a")
+    path = folder / "secret-a.key"
+    path.write_bytes(bytes(path.stat().st_size))
+
+    assert len(set(keyring.secret("a"))) > 1
+    assert keyring.secret("a") == keyring.secret("a")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A", "a/b", "a b", ".a", "x" * 101])
+def test_a_secret_s_name_is_checked(keyring, name):
+    with pytest.raises(ValueError, match="not a name"):
+        keyring.secret(name)
+
+
+def _ask(folder: Path, start, answers) -> None:
+    keyring = FileKeyring(folder, INSTALLATION)
+    start.wait()
+    answers.put([keyring.secret(f"s{number}") for number in range(20)])
+
+
+def test_processes_that_ask_at_once_get_one_secret(keyring, folder):
+    keyring.create_root(1)
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=_ask, args=(folder, start, answers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+
+    got = [answers.get(timeout=20) for _ in processes]
+
+    for process in processes:
+        process.join()
+    assert got[1:] == got[:1] * 3
+    assert len(set(got[0])) == 20
+    assert not list(folder.glob(".new-*"))
+
+
+def test_another_installation_s_keyring_is_refused(keyring, folder):
+    ref = keyring.create_root(1)
+    other = FileKeyring(folder, uuid4())
+
+    for look in (other.check, lambda: other.load_root(ref)):
+        with pytest.raises(KeyringMismatch, match="another installation"):
+            look()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"format": 2}, "unknown version"), ({"name": "root-1.key"}, "renamed"), ({"installation": str(uuid4())}, "another")],
+)
+def test_a_file_that_says_something_else_is_refused(keyring, folder, changes, message):
+    ref = keyring.create_root(1)
+    rewrite(only_key_file(folder), **changes)
+
+    with pytest.raises(KeyringMismatch, match=message):
+        keyring.check()
+    with pytest.raises(KeyringMismatch, match=message):
+        keyring.load_root(ref)
+
+
+def test_a_damaged_file_is_refused_and_its_content_not_shown(keyring, folder):
+    ref = keyring.create_root(1)
+    path = only_key_file(folder)
+    content = path.read_bytes()
+    key = json.loads(content)["key"]
+    damaged = [content[:-20], b"{}", b"\xff\xfe", b"[]", content.replace(key[:2].encode(), b"zz", 1)]
+    damaged.append(content.replace(key.encode(), (key[1:] + key[:1]).encode()))
+
+    for raw in damaged:
+        path.write_bytes(raw)
+        with pytest.raises(KeyringMismatch, match="damaged") as refused:
+            keyring.load_root(ref)
+        assert key[4:] not in str(refused.value)
+
+
+def test_no_folder_and_an_empty_folder_are_outages(keyring, folder, tmp_path):
+    with pytest.raises(KeysUnavailable):
+        FileKeyring(tmp_path / "not there", INSTALLATION).roots()
+    with pytest.raises(KeysUnavailable, match="mounted"):
+        keyring.load_root(RootRef(1, uuid4()))

@@ -1,0 +1,44 @@
+"""Published vectors, run against the very functions the vault seals with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from domain.errors import Tampered
+from vault.primitives import decrypt, encrypt, hkdf_sha256
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+
+
+def cases(name):
+    tests = json.loads((VECTORS / name).read_text())["tests"]
+    assert tests
+    return [pytest.param(test, id=f"tc{test['tcId']}") for test in tests]
+
+
+def bytes_of(case, *names):
+    return [bytes.fromhex(case[name]) for name in names]
+
+
+@pytest.mark.parametrize("case", cases("wycheproof_aes_256_gcm.json"))
+def test_aes_256_gcm(case):
+    key, iv, aad, message, ciphertext, tag = bytes_of(case, "key", "iv", "aad", "msg", "ct", "tag")
+
+    if case["result"] == "valid":
+        assert encrypt(key, iv, message, aad) == ciphertext + tag
+        assert decrypt(key, iv, ciphertext + tag, aad) == message
+    else:
+        with pytest.raises(Tampered):
+            decrypt(key, iv, ciphertext + tag, aad)
+
+
+@pytest.mark.parametrize("case", cases("wycheproof_hkdf_sha256.json"))
+def test_hkdf_sha256(case):
+    key, salt, info, expected = bytes_of(case, "ikm", "salt", "info", "okm")
+
+    if case["result"] == "valid":
+        assert hkdf_sha256(key, info, case["size"], salt) == expected
+    else:
+        with pytest.raises(ValueError, match="larger than 8160"):
+            hkdf_sha256(key, info, case["size"], salt)
