@@ -1,0 +1,48 @@
+# casekeeper: two commands matter, `make run` and `make test`. `make help` lists the others.
+
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help run test test-faults check format bench bench-full clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or CASEKEEPER_HOME)
+	@$(BIN)/casekeeper up
+
+test: .venv/.dev ## run every test that needs no special hardware, on real Kafka and PostgreSQL
+	@$(BIN)/python -m ops.tools_for_tests
+	@$(BIN)/pytest -m "not faults"
+
+test-faults: .venv/.dev ## run the longer tests: faults, kills, soak
+	@$(BIN)/pytest -m faults
+
+check: .venv/.dev ## check format, lint, types, layers, and that documents match the code
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/contract
+
+format: .venv/.dev ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/.dev ## print a table of benchmarks (BENCH_JSON=FILE also writes them)
+	@$(BIN)/python -m bench
+
+bench-full: .venv/.dev ## the same with more load and for longer
+	@$(BIN)/python -m bench --full
+
+clean: ## remove .venv and caches; the state in .casekeeper stays
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.local: setup.cfg pyproject.toml
+	@echo "setting up .venv (the first time takes a minute)"
+	@$(PYTHON) -m ops.prepare local
+
+.venv/.dev: setup.cfg pyproject.toml
+	@echo "setting up .venv with what tests need (the first time takes a minute)"
+	@$(PYTHON) -m ops.prepare dev

@@ -1,0 +1,160 @@
+"""The command line: help for everything, one line for what is wrong, and no secret on the screen."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from application.settings import Settings, variable
+from cli.main import COMMANDS
+from cli.setting_list import HIDDEN, listed_settings, masked_dsn
+
+
+def casekeeper(home: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CASEKEEPER_")}
+    environment = {**kept, "CASEKEEPER_HOME": str(home), **settings}
+    command = [sys.executable, "-m", "cli.main", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_help_lists_every_command_without_importing_it(tmp_path: Path) -> None:
+    code = "import sys; from cli.main import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, modules = done.stdout.splitlines()
+
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.stdout
+    assert [module for module, _ in COMMANDS.values() if module in modules.split()] == []
+    assert "psycopg2" not in modules.split()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = importlib.import_module(COMMANDS[name][0]).command
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    below = command.commands.values() if isinstance(command, click.Group) else [command]
+    for one in below:
+        assert one.help
+        assert "Example:" in one.help
+        assert "casekeeper " in one.help.partition("Example:")[2]
+
+
+def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
+    done = casekeeper(tmp_path, "frobnicate")
+
+    assert done.returncode == 2
+    assert "No such command 'frobnicate'" in done.stderr
+
+
+def test_status_of_a_home_where_nothing_runs(tmp_path: Path) -> None:
+    done = casekeeper(tmp_path, "status", "--json")
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {
+        "ready": False,
+        "url": "",
+        "kafka": "",
+        "processes": [],
+        "views": [],
+        "degraded": [],
+    }
+
+
+def test_migrate_without_a_database_says_what_to_do(tmp_path: Path) -> None:
+    done = casekeeper(tmp_path, "migrate")
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: no database: start casekeeper up, or set CASEKEEPER_EVENTS_DSN and its like\n"
+
+
+def test_migrate_brings_both_stores_up_and_then_finds_them_current(
+    tmp_path: Path, pg_main: str, pg_keys: str, new_database
+) -> None:
+    dsns = {
+        "CASEKEEPER_EVENTS_DSN": new_database(pg_main, "migrate"),
+        "CASEKEEPER_KEYS_DSN": new_database(pg_keys, "migrate"),
+    }
+
+    first = casekeeper(tmp_path, "migrate", "--json", **dsns)
+    again = casekeeper(tmp_path, "migrate", "--json", **dsns)
+
+    applied = json.loads(first.stdout)
+    assert applied["events"][0] == "0001_log"
+    assert applied["keys"]
+    assert json.loads(again.stdout) == {"events": [], "keys": []}
+
+
+def test_doctor_names_every_setting_and_hides_passwords(tmp_path: Path) -> None:
+    done = casekeeper(
+        tmp_path,
+        "doctor",
+        CASEKEEPER_EVENTS_DSN="postgresql://someone:tell-nobody@127.0.0.1:1/events",
+        CASEKEEPER_KAFKA="127.0.0.1:1",
+    )
+
+    assert done.returncode == 1
+    for field in fields(Settings):
+        assert f"{variable(field.name)}=" in done.stdout
+    assert "tell-nobody" not in done.stdout + done.stderr
+    assert "WRONG  kafka" in done.stdout
+    assert "no answer from 127.0.0.1:1" in done.stdout
+    assert "WRONG  events" in done.stdout
+
+
+def test_doctor_is_content_with_servers_that_answer(
+    tmp_path: Path, pg_main: str, pg_keys: str, kafka_bootstrap: str
+) -> None:
+    (tmp_path / "keyring").mkdir(mode=0o700)
+    done = casekeeper(
+        tmp_path,
+        "doctor",
+        "--json",
+        CASEKEEPER_EVENTS_DSN=pg_main,
+        CASEKEEPER_VIEWS_DSN=pg_main,
+        CASEKEEPER_KEYS_DSN=pg_keys,
+        CASEKEEPER_KAFKA=kafka_bootstrap,
+    )
+
+    checks = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+    assert checks == dict.fromkeys(checks, "ok")
+    assert set(checks) == {"events", "views", "keys", "java", "maven", "kafka", "keyring", "disk", "clock"}
+    assert done.returncode == 0
+
+
+def test_doctor_does_not_like_a_keyring_that_others_may_enter(tmp_path: Path) -> None:
+    (tmp_path / "keyring").mkdir()
+    (tmp_path / "keyring").chmod(0o755)
+
+    done = casekeeper(tmp_path, "doctor")
+
+    assert done.returncode == 1
+    assert f"chmod 700 {tmp_path / 'keyring'}" in done.stdout
+
+
+def test_every_setting_says_what_it_means() -> None:
+    listed = list(listed_settings(Settings()))
+
+    assert len(listed) == len(fields(Settings))
+    assert [one.variable for one in listed if not one.meaning] == []
+
+
+@pytest.mark.parametrize(
+    ("dsn", "shown"),
+    [
+        ("", ""),
+        ("postgresql://u:secret@h:5/d", f"user=u password={HIDDEN} dbname=d host=h port=5"),
+        ("host=h password='a b' sslpassword=c", f"password={HIDDEN} host=h sslpassword={HIDDEN}"),
+        ("password", HIDDEN),
+    ],
+)
+def test_connection_strings_are_shown_without_their_passwords(dsn: str, shown: str) -> None:
+    assert masked_dsn(dsn) == shown
