@@ -1,0 +1,9 @@
+"""The event store on PostgreSQL: append, read, migrate, refill. Imports ``domain`` only, and psycopg2.
+
+- ``append``: what a command is and what it may come to;
+- ``log``: :class:`store.log.EventLog`, the one door to the log;
+- ``group_commit``, ``appender``, ``batch``, ``connection``, ``listen``: how it gets there;
+- ``head_file``, ``refill``: how a store restored to the past is recognised and brought up to the topic;
+- ``migrate``: numbered SQL files for any folder;
+- ``persistence``, ``recorders``: the same log as an ``eventsourcing`` persistence module.
+"""

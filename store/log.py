@@ -1,0 +1,182 @@
+"""The log: append to it, read it, wait for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from domain.errors import LogDiverged, StoreUnavailable
+from store.append import AppendCommand, Appended, Fence, IdempotentAnswer, NewEvent, StoredRecord
+from store.appender import Appender
+from store.batch import REFILL, refill_arguments, uuids
+from store.connection import Connections, one, unavailable
+from store.group_commit import GroupCommit
+from store.head_file import HeadFile
+from store.listen import Listener
+
+_COLUMNS = "position, event_id, stream_id, version, type, record"
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Whether this incarnation of the database takes writes. It changes with every restart, restore and failover."""
+
+    incarnation: str
+    admitted: bool
+    head: int
+
+
+class EventLog:
+    """The door to the event store for all threads of one process. Open it after forking.
+
+    ``heads``: folder of the head files (see ``store.head_file``); ``readers``: connections for reading.
+    Every method raises ``StoreUnavailable`` when the database cannot be reached.
+    """
+
+    def __init__(self, dsn: str, *, heads: Path | None = None, readers: int = 4) -> None:
+        self._dsn = dsn
+        self._heads = heads
+        self._reads = Connections(dsn, "casekeeper read", readers)
+        self._appender = Appender(dsn, heads)
+        self._group_commit = GroupCommit(self._appender.commit)
+        self._listener = Listener(dsn)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, command: AppendCommand) -> Appended:
+        """Append a command's events and return their positions once they are durable.
+
+        Raises ``ConcurrencyConflict``, ``Fenced``, ``AlreadyDone``, ``IdempotencyKeyReused``; ``StoreUnavailable``
+        also when writes are not admitted, or when the outcome could not be learnt in time (then call again with
+        the same command: what was stored is recognised).
+        """
+        if not command.events and command.idempotency is None:
+            return Appended(())
+        return self._group_commit.append(command)
+
+    def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[StoredRecord]:
+        """Return a stream's records with a version above ``after_version``, in order."""
+        where = "stream_id = %s AND version > %s ORDER BY version"
+        return self._records(where, (str(stream_id), after_version))
+
+    def read_from(self, position: int, limit: int) -> list[StoredRecord]:
+        """Return at most ``limit`` records from ``position`` on, in order and without gaps."""
+        return self._records("position >= %s ORDER BY position LIMIT %s", (position, limit))
+
+    def fingerprints(self, first: int, last: int) -> dict[int, tuple[UUID, bytes]]:
+        """Return event id and SHA-256 of the record for each position from ``first`` to ``last``."""
+        sql = "SELECT position, event_id, sha256(record) FROM events WHERE position BETWEEN %s AND %s"
+
+        def query(cursor: Cursor) -> dict[int, tuple[UUID, bytes]]:
+            cursor.execute(sql, (first, last))
+            return {position: (event_id, bytes(digest)) for position, event_id, digest in cursor}
+
+        return self._reads.read(query)
+
+    def head(self) -> int:
+        """Return the position of the last event, 0 when there is none."""
+        return int(self._reads.read(lambda cursor: one(cursor, "SELECT position FROM log_head"))[0])
+
+    def fenced(self, fenced_ids: Iterable[UUID]) -> dict[UUID, Fence]:
+        """Return the fences that exist for any of these people and key scopes."""
+        sql = "SELECT fenced_id, kind, certificate_id, at FROM fences WHERE fenced_id = ANY (%s::uuid[])"
+
+        def query(cursor: Cursor) -> dict[UUID, Fence]:
+            cursor.execute(sql, (uuids(fenced_ids),))
+            return {row[0]: Fence(*row) for row in cursor}
+
+        return self._reads.read(query)
+
+    def find_idempotent(self, key: str) -> IdempotentAnswer | None:
+        """Return what is remembered under an idempotency key."""
+        sql = "SELECT operation, body_mac, mac_key_id, status, answer, position FROM idempotency WHERE key = %s"
+
+        def query(cursor: Cursor) -> IdempotentAnswer | None:
+            cursor.execute(sql, (key,))
+            row = cursor.fetchone()
+            if row is None:
+                return None
+            operation, mac, mac_key_id, status, answer, position = row
+            return IdempotentAnswer(operation, bytes(mac), mac_key_id, status, json.loads(answer), position)
+
+        return self._reads.read(query)
+
+    def prune_idempotent(self, before: datetime) -> int:
+        """Delete the idempotency records from before a time and return how many."""
+        try:
+            with self._reads.transaction() as cursor:
+                cursor.execute("DELETE FROM idempotency WHERE recorded_at < %s", (before,))
+                return int(cursor.rowcount)
+        except psycopg2.Error as error:
+            raise unavailable(error) from None
+
+    def wait_for_append(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds; return whether to look again. For one thread at a time."""
+        return self._listener.wait(timeout)
+
+    def admission(self) -> Admission:
+        """Return whether writes are admitted, for which incarnation, and the head."""
+        sql = "SELECT log_incarnation(), admitted_for IS NOT DISTINCT FROM log_incarnation(), position FROM log_head"
+        return Admission(*self._reads.read(lambda cursor: one(cursor, sql)))
+
+    def noted_head(self) -> int | None:
+        """Return the highest position acknowledged on this machine, ``None`` when nothing was noted here."""
+        if self._heads is None:
+            return None
+        log_id = self._reads.read(lambda cursor: one(cursor, "SELECT log_id FROM log_head"))[0]
+        noted = HeadFile(self._heads, log_id)
+        try:
+            return noted.position()
+        finally:
+            noted.close()
+
+    def admit_writes(self, incarnation: str, at_least: int) -> None:
+        """Admit writes for an incarnation whose head is known to be whole up to ``at_least``.
+
+        Raises ``StoreUnavailable`` when the database was restarted meanwhile, or its head is below ``at_least`` or
+        below what was acknowledged on this machine.
+        """
+        known = max(at_least, self.noted_head() or 0)
+        sql = "SELECT admit_writes(%s, %s)"
+        if not self._reads.read(lambda cursor: one(cursor, sql, incarnation, known))[0]:
+            raise StoreUnavailable(f"writes not admitted: restarted meanwhile, or head below known position {known}")
+
+    def refill(self, position: int, events: Sequence[NewEvent], fences: Sequence[tuple[UUID, Fence]]) -> None:
+        """Copy events back from the topic at their own positions, the first one at ``position``.
+
+        ``fences``: each with the id of the event it follows from. Only while writes are not admitted. Raises
+        ``LogDiverged`` when an event's id is stored elsewhere or its stream does not continue with it.
+        """
+        try:
+            with self._reads.transaction() as cursor:
+                cursor.execute(REFILL, refill_arguments(position, events, fences))
+        except psycopg2.IntegrityError:
+            raise LogDiverged(position) from None
+        except psycopg2.Error as error:
+            raise unavailable(error) from None
+
+    def close(self) -> None:
+        """Finish waiting appends and close all connections."""
+        self._group_commit.close()
+        self._appender.close()
+        self._listener.close()
+        self._reads.close()
+
+    def _records(self, where: str, values: tuple[object, ...]) -> list[StoredRecord]:
+        def query(cursor: Cursor) -> list[StoredRecord]:
+            cursor.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)  # noqa: S608
+            return [StoredRecord(p, event, stream, v, t, bytes(record)) for p, event, stream, v, t, record in cursor]
+
+        return self._reads.read(query)
