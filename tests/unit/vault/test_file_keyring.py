@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -34,8 +35,6 @@ def only_key_file(folder):
 
 def rewrite(path, **changes):
     """Write a key file again with other content and a check that fits it."""
-    import hashlib
-
     content = {**json.loads(path.read_text()), **changes}
     del content["check"]
     content["check"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -48,9 +47,7 @@ def test_a_root_key_wraps_the_same_for_every_process_that_loads_it(keyring, fold
 
     wrapped = keyring.load_root(ref).wrap(child, b"x")
 
-    assert (
-        FileKeyring(folder, INSTALLATION).load_root(ref).unwrap(wrapped, b"x").fingerprint() == child.fingerprint()
-    )
+    assert FileKeyring(folder, INSTALLATION).load_root(ref).unwrap(wrapped, b"x").fingerprint() == child.fingerprint()
     assert ref.epoch == 1
 
 
@@ -109,6 +106,7 @@ def test_a_key_overwritten_but_not_yet_removed_counts_as_gone_and_can_be_removed
 
 
 def test_a_secret_stays_the_same_until_destroyed(keyring, folder):
+    keyring.create_root(1)
     first = keyring.secret("relay-mac")
 
     assert len(first) == 32
@@ -173,7 +171,11 @@ def test_another_installation_s_keyring_is_refused(keyring, folder):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"format": 2}, "unknown version"), ({"name": "root-1.key"}, "renamed"), ({"installation": str(uuid4())}, "another")],
+    [
+        ({"format": 2}, "unknown version"),
+        ({"name": "root-1.key"}, "renamed"),
+        ({"installation": str(uuid4())}, "another"),
+    ],
 )
 def test_a_file_that_says_something_else_is_refused(keyring, folder, changes, message):
     ref = keyring.create_root(1)
@@ -205,3 +207,6 @@ def test_no_folder_and_an_empty_folder_are_outages(keyring, folder, tmp_path):
         FileKeyring(tmp_path / "not there", INSTALLATION).roots()
     with pytest.raises(KeysUnavailable, match="mounted"):
         keyring.load_root(RootRef(1, uuid4()))
+    with pytest.raises(KeysUnavailable, match="mounted"):
+        keyring.secret("relay-mac")
+    assert list(folder.iterdir()) == []

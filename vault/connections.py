@@ -1,0 +1,129 @@
+"""Connections to the keys cluster: settings, a small pool, and errors that carry no data.
+
+The server's messages can quote values of a row, so only the SQLSTATE goes into ours.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
+
+import psycopg2
+import psycopg2.extras
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import parse_dsn
+
+from domain.errors import KeysUnavailable
+
+STATEMENT_TIMEOUT_MS = 10_000
+LOCK_TIMEOUT_MS = 5_000
+POOL_SIZE = 4
+STALE_PARENT = "CKV01"
+DESTROYED = "CKV02"
+
+_ATTEMPTS = 8
+_AGAIN = frozenset({STALE_PARENT, DESTROYED, "40P01", "40001"})
+"""What a transaction meets when another moved a key under it: it looks again."""
+
+T = TypeVar("T")
+Opened = Callable[[Connection], AbstractContextManager[Cursor]]
+
+
+def connect(dsn: str) -> Connection:
+    """Open a connection in autocommit that waits for durable commits, with timeouts. Raises ``KeysUnavailable``."""
+    settings: dict[str, object] = {
+        "timezone": "UTC",
+        "default_transaction_isolation": r"read\ committed",
+        "synchronous_commit": "on",
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
+    }
+    try:
+        given = parse_dsn(dsn)
+        options = " ".join([given.pop("options", ""), *(f"-c {key}={value}" for key, value in settings.items())])
+        defaults = {"connect_timeout": "5", "application_name": "casekeeper vault", "keepalives_idle": "5"}
+        connection = psycopg2.connect(**{**defaults, **given, "options": options})
+    except psycopg2.Error as error:
+        raise unavailable(error) from None
+    connection.autocommit = True
+    psycopg2.extras.register_uuid(conn_or_curs=connection)
+    return connection
+
+
+def unavailable(error: psycopg2.Error) -> KeysUnavailable:
+    """Return our error for one of the driver's, without the server's text."""
+    if error.pgcode is None:
+        return KeysUnavailable("the keys cluster cannot be reached")
+    return KeysUnavailable(f"the keys cluster refused (SQLSTATE {error.pgcode})")
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Cursor]:
+    """Give a cursor in a transaction that commits when the block ends well. Driver errors pass through."""
+    with connection, connection.cursor() as cursor:
+        yield cursor
+
+
+class Connections:
+    """A few connections shared by the threads of a process; a thread waits when all are in use.
+
+    Work handed to ``read`` and ``write`` is run again when the connection was lost or another transaction moved a key
+    under it, so it must be safe to repeat.
+    """
+
+    def __init__(self, dsn: str, size: int = POOL_SIZE) -> None:
+        self._dsn = dsn
+        self._free = threading.BoundedSemaphore(size)
+        self._idle: list[Connection] = []
+
+    def read(self, work: Callable[[Cursor], T]) -> T:
+        """Run queries, each in a transaction of its own. Raises ``KeysUnavailable``."""
+        return self._run(work, lambda connection: connection.cursor())
+
+    def write(self, work: Callable[[Cursor], T]) -> T:
+        """Run one transaction; it is durable when this returns. Raises ``KeysUnavailable``."""
+        return self._run(work, transaction)
+
+    def fresh(self) -> Connection:
+        """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""
+        return connect(self._dsn)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+    def _run(self, work: Callable[[Cursor], T], opened: Opened) -> T:
+        with self._free:
+            lost_before = False
+            for _ in range(_ATTEMPTS):
+                connection = self._take()
+                try:
+                    with opened(connection) as cursor:
+                        return work(cursor)
+                except psycopg2.Error as error:
+                    lost = connection.closed != 0 or isinstance(error, psycopg2.InterfaceError)
+                    if lost_before or not (lost or error.pgcode in _AGAIN):
+                        raise unavailable(error) from None
+                    if lost:
+                        lost_before = True
+                        self.close()
+                finally:
+                    self._give(connection)
+            raise KeysUnavailable("keys kept changing under a transaction")
+
+    def _take(self) -> Connection:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return connect(self._dsn)
+
+    def _give(self, connection: Connection) -> None:
+        if connection.closed == 0 and connection.info.transaction_status == 0:
+            self._idle.append(connection)
+        else:
+            connection.close()

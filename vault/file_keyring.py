@@ -1,0 +1,222 @@
+"""A keyring in a folder: one file per key, readable by its owner only.
+
+A file is one line of JSON ``{"format", "installation", "name", "key", "check"}``; ``check`` (SHA-256 of the rest) tells
+a whole file from one that is just being overwritten. Keys appear whole or not at all: they are written under a
+temporary name, synced, and linked to their own, which fails if it exists. Destroying overwrites the file with zeros in
+place, syncs, unlinks, syncs the folder. A disk that writes elsewhere than it is told (flash, copy-on-write) keeps old
+blocks: for those, encrypt the volume or use a device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from domain.errors import KeyringMismatch, KeysUnavailable
+from vault.keyring import KeyMissing, RootRef
+from vault.primitives import SecretKey, new_key
+
+FORMAT = 1
+_ROOT = re.compile(r"root-(\d{12})-([0-9a-f]{32})\.key")
+_SECRET = re.compile(r"secret-([a-z0-9][a-z0-9._-]{0,99})\.key")
+_ATTEMPTS = 20
+
+
+class FileKeyring:
+    """The keys of one installation in one folder. ``KeysUnavailable`` when the folder cannot be read or written."""
+
+    def __init__(self, folder: Path, installation_id: UUID) -> None:
+        self._folder = folder
+        self._installation = str(installation_id)
+
+    def prepare(self) -> None:
+        """Make the folder (mode 0700) if it is missing."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            raise KeysUnavailable("the keyring's folder cannot be made") from None
+
+    def check(self) -> None:
+        """Read every key.
+
+        Raises ``KeyringMismatch`` when one is of another installation, of an unknown version, or damaged.
+        """
+        for name in self._names():
+            with contextlib.suppress(KeyMissing):
+                self._load(name)
+
+    def create_root(self, epoch: int) -> RootRef:
+        """Make a new random root key, durable when this returns."""
+        ref = RootRef(epoch, uuid4())
+        if not self._create(_root_name(ref)):
+            raise KeysUnavailable("a new root key met one of its own name")
+        return ref
+
+    def load_root(self, ref: RootRef) -> SecretKey:
+        """Return a root key. Raises ``KeyMissing`` or ``KeyringMismatch``."""
+        return SecretKey(self._load(_root_name(ref)))
+
+    def destroy_root(self, ref: RootRef) -> None:
+        """Overwrite and remove a root key; one that is gone already is no error."""
+        self._destroy(_root_name(ref))
+
+    def roots(self) -> list[RootRef]:
+        """Return the root keys there are, oldest first."""
+        found = (_ROOT.fullmatch(name) for name in self._names())
+        return sorted(RootRef(int(match[1]), UUID(match[2])) for match in found if match)
+
+    def secret(self, name: str) -> bytes:
+        """Return 32 random bytes kept under a name ([a-z0-9._-], at most 100), made at the first call."""
+        file = _secret_name(name)
+        with contextlib.suppress(KeyMissing):
+            return self._load(file)
+        with self._alone():
+            with contextlib.suppress(KeyMissing):
+                return self._load(file)
+            self._destroy(file)
+            self._create(file)
+            return self._load(file)
+
+    def destroy_secret(self, name: str) -> None:
+        """Overwrite and remove a named secret; one that is gone already is no error."""
+        file = _secret_name(name)
+        with self._alone():
+            self._destroy(file)
+
+    def secrets(self) -> list[str]:
+        """Return the names of the secrets there are, sorted."""
+        found = (_SECRET.fullmatch(name) for name in self._names())
+        return sorted(match[1] for match in found if match)
+
+    def is_empty(self) -> bool:
+        """Return whether there is no key at all."""
+        return not self._names()
+
+    def _names(self) -> list[str]:
+        try:
+            return sorted(n for n in os.listdir(self._folder) if _ROOT.fullmatch(n) or _SECRET.fullmatch(n))
+        except OSError:
+            raise KeysUnavailable("the keyring's folder cannot be read") from None
+
+    def _load(self, name: str) -> bytes:
+        for _ in range(_ATTEMPTS):
+            raw = self._read(name)
+            if not raw.strip(b"\0"):
+                raise KeyMissing(name)
+            key = _parse(raw, name, self._installation)
+            if key is not None:
+                return key
+        raise KeyringMismatch("a file of the keyring is damaged")
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            if not self._names():
+                raise KeysUnavailable("the keyring's folder is empty: is its volume mounted?") from None
+            raise KeyMissing(name) from None
+        except OSError:
+            raise KeysUnavailable("a file of the keyring cannot be read") from None
+
+    def _create(self, name: str) -> bool:
+        """Make a key under a name; return whether it was this call that made it."""
+        temporary = self._folder / f".new-{secrets.token_hex(8)}"
+        content = {"format": FORMAT, "installation": self._installation, "name": name, "key": new_key().hex()}
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _write(descriptor, json.dumps({**content, "check": _check(content)}).encode() + b"\n")
+                os.link(temporary, self._folder / name)
+            except FileExistsError:
+                return False
+            finally:
+                os.close(descriptor)
+                os.unlink(temporary)
+                self._sync()
+        except OSError:
+            raise KeysUnavailable("the keyring cannot be written") from None
+        return True
+
+    def _destroy(self, name: str) -> None:
+        path = self._folder / name
+        try:
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                _write(descriptor, b"\0" * os.fstat(descriptor).st_size)
+            finally:
+                os.close(descriptor)
+            path.unlink(missing_ok=True)
+            self._sync()
+        except FileNotFoundError:
+            self._names()
+        except OSError:
+            raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads and processes from making or destroying secrets meanwhile (roots have the tree's lock)."""
+        try:
+            descriptor = os.open(self._folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError:
+            raise KeysUnavailable("the keyring cannot be written") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _root_name(ref: RootRef) -> str:
+    return f"root-{ref.epoch:012d}-{ref.key_id.hex}.key"
+
+
+def _secret_name(name: str) -> str:
+    file = f"secret-{name}.key"
+    if not _SECRET.fullmatch(file):
+        raise ValueError("not a name for a secret")
+    return file
+
+
+def _check(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    if os.write(descriptor, content) != len(content):
+        raise OSError("short write")
+    os.fsync(descriptor)
+
+
+def _parse(raw: bytes, name: str, installation: str) -> bytes | None:
+    """Return the key in a file, ``None`` when the file is not whole. Raises ``KeyringMismatch``."""
+    try:
+        content = json.loads(raw)
+        if content.pop("check") != _check(content):
+            return None
+        known = content["format"], content["installation"], content["name"]
+        key = bytes.fromhex(content["key"])
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    if known[0] != FORMAT:
+        raise KeyringMismatch("a file of the keyring has an unknown version")
+    if known[1] != installation:
+        raise KeyringMismatch("the keyring belongs to another installation")
+    if known[2] != name:
+        raise KeyringMismatch("a file of the keyring was renamed")
+    return key

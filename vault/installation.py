@@ -1,0 +1,66 @@
+"""First start: gives the keys cluster an installation id, makes the first root key and plants the tree.
+
+The id is committed before the keyring is touched, so a keyring with keys beside a cluster without is never taken for
+a start that was interrupted: it belongs to other keys, and is left alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+from psycopg2.extensions import cursor as Cursor
+
+from domain.errors import KeyringMismatch
+from vault import tree_rows
+from vault.connections import Connections
+from vault.file_keyring import FileKeyring
+from vault.nodes import INNER, new_node, wrapped_node
+from vault.primitives import SecretKey
+from vault.tree_rows import Installation
+
+FORMAT = 1
+"""Version of the tree's format that this program reads and writes."""
+
+
+def attach(connections: Connections, folder: Path, fanout: int) -> FileKeyring:
+    """Return the keyring of the keys cluster, both made if this is the first start.
+
+    ``fanout`` (2 to 64) counts at the first start only. Raises ``KeysUnavailable``; ``KeyringMismatch`` when keyring
+    and cluster are not of one installation, or of a version this program does not know.
+    """
+    found = connections.read(tree_rows.read_installation)
+    if found is None:
+        if folder.is_dir() and any(folder.glob("*.key")):
+            raise KeyringMismatch("the keyring holds keys, the keys cluster has none: they do not belong together")
+        found = connections.write(lambda cursor: _register(cursor, fanout))
+    if found.format != FORMAT:
+        raise KeyringMismatch("the keys cluster has an unknown version")
+    keyring = FileKeyring(folder, found.installation_id)
+    if found.ref is None:
+        keyring.prepare()
+        connections.write(lambda cursor: _plant(cursor, keyring))
+    keyring.check()
+    return keyring
+
+
+def _register(cursor: Cursor, fanout: int) -> Installation:
+    tree_rows.insert_installation(cursor, uuid4(), FORMAT, fanout)
+    found = tree_rows.read_installation(cursor)
+    assert found is not None
+    return found
+
+
+def _plant(cursor: Cursor, keyring: FileKeyring) -> None:
+    """Make the first root key and the top of the tree, unless another process just did."""
+    tree_rows.take_root(cursor)
+    found = tree_rows.read_installation(cursor)
+    if found is None or found.ref is not None:
+        return
+    keyring.check()
+    for orphan in keyring.roots():
+        keyring.destroy_root(orphan)
+    ref = keyring.create_root(1)
+    tree_rows.set_root(cursor, ref)
+    top = new_node(uuid4(), INNER, ref, level=1, place=0)
+    tree_rows.insert_nodes(cursor, [wrapped_node(top, SecretKey.new(), keyring.load_root(ref))])

@@ -1,0 +1,64 @@
+"""What holds the root key and the named secrets: the interface that a file keyring keeps and an HSM can.
+
+The tree asks a root key to wrap and unwrap one key, never for its bytes, so that it may stay inside a device.
+Each root key has an epoch and a random id, so that a process which was paused and wakes late can only ever destroy
+the key it meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from vault.primitives import SecretKey
+
+
+@dataclass(frozen=True, order=True)
+class RootRef:
+    """Names one root key: its epoch (1, 2, 3, …) and its random id."""
+
+    epoch: int
+    key_id: UUID
+
+
+class KeyMissing(LookupError):
+    """The keyring answers and has no such key: to be judged by whoever asked (destroyed meanwhile, or mismatch)."""
+
+
+class WrappingKey(Protocol):
+    """A key that wraps other keys: a ``SecretKey`` in memory or an object in a device."""
+
+    def wrap(self, key: SecretKey, associated: bytes) -> bytes:
+        """Return the other key encrypted, bound to the associated data."""
+
+    def unwrap(self, wrapped: bytes, associated: bytes) -> SecretKey:
+        """Return the key that was wrapped. Raises ``Tampered``."""
+
+
+class Keyring(Protocol):
+    """Keeps root keys and named secrets of one installation. Every method may raise ``KeysUnavailable``.
+
+    What ``create_root`` and ``destroy_root`` did is durable, in every replica there is, when they return.
+    """
+
+    def create_root(self, epoch: int) -> RootRef:
+        """Make a new random root key."""
+
+    def load_root(self, ref: RootRef) -> WrappingKey:
+        """Return a root key. Raises ``KeyMissing``, or ``KeyringMismatch`` for another installation or version."""
+
+    def destroy_root(self, ref: RootRef) -> None:
+        """Destroy a root key; one that is gone already is no error."""
+
+    def roots(self) -> list[RootRef]:
+        """Return the root keys there are, oldest first."""
+
+    def secret(self, name: str) -> bytes:
+        """Return 32 random bytes kept under a name, made at the first call, the same for every process."""
+
+    def destroy_secret(self, name: str) -> None:
+        """Destroy a named secret; one that is gone already is no error."""
+
+    def secrets(self) -> list[str]:
+        """Return the names of the secrets there are, sorted."""

@@ -1,0 +1,211 @@
+"""The vault: seals personal data for its place, opens it again, and destroys the keys it hangs from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+from uuid import UUID
+
+import structlog
+
+from domain.errors import Fenced, KeyNeverExisted, Tampered
+from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
+from vault import tree_rows
+from vault.cache import KeyCache
+from vault.connections import Connections
+from vault.forgetting import Destruction, Forgetting, Request
+from vault.installation import attach
+from vault.keyring import Keyring
+from vault.sealing import SealedValue, event_key, seal, unseal
+from vault.tree import ErasedScope, KeyTree, Lookup, ScopeKey
+
+LONGEST_CACHE_SECONDS = 30
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""The keys cluster's numbered SQL files, for whoever applies them."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ScopeRow:
+    """A key scope and whether its key is ``live`` or ``destroyed``."""
+
+    scope_id: UUID
+    scope: KeyScope
+    state: str
+
+
+class Vault:
+    """Thread-safe. Every method may raise ``KeysUnavailable`` (an outage, never an erasure) or ``KeyringMismatch``."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        keyring: Keyring,
+        *,
+        cache_seconds: float = LONGEST_CACHE_SECONDS,
+        after_step: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        if not 0 <= cache_seconds <= LONGEST_CACHE_SECONDS:
+            raise ValueError("keys are cached for 0 to 30 seconds")
+        self._connections = connections
+        self._keyring = keyring
+        self._tree = KeyTree(connections, keyring)
+        self._forgetting = Forgetting(connections, keyring, after_step)
+        self._cache = KeyCache(cache_seconds)
+
+    @classmethod
+    def open_at(
+        cls,
+        keys_dsn: str,
+        keyring: Path,
+        *,
+        cache_seconds: float = LONGEST_CACHE_SECONDS,
+        fanout: int = 64,
+        after_step: Callable[[str], None] = lambda step: None,
+    ) -> Self:
+        """Open the vault of a keys cluster (migrated) and a file keyring; the first start makes both's keys.
+
+        ``fanout`` (2 to 64 children of a node) counts at the first start only. A destruction that a killed process left
+        half done is finished; if its keys do not verify, that is logged, nothing is destroyed, and the next
+        :meth:`destroy` raises. Raises ``KeyringMismatch`` when the two do not belong together.
+        """
+        connections = Connections(keys_dsn)
+        kept = attach(connections, keyring, fanout)
+        vault = cls(connections, kept, cache_seconds=cache_seconds, after_step=after_step)
+        try:
+            vault._forgetting.resume()
+        except Tampered as problem:
+            _log.error("destruction_not_finished", problem=str(problem))
+        return vault
+
+    def scope(self, scope: KeyScope) -> UUID:
+        """Return the id of a key scope, its keys made if missing. Raises ``Fenced`` if it was destroyed."""
+        return self._cache.find(scope) or self._tree.provision(scope)
+
+    def seal(self, scope_id: UUID, category: str, binding: Binding, value: Mapping[str, Any]) -> SealedPart:
+        """Return a value sealed for one field of one event.
+
+        Raises ``Fenced`` for a destroyed scope, ``KeyNeverExisted``, ``InvalidInput``, ``EventTooLarge``, and
+        ``ValueError`` when the scope is of another person or category.
+        """
+        found = self._find([scope_id]).get(scope_id)
+        if isinstance(found, Tampered):
+            raise found
+        if found is None:
+            raise KeyNeverExisted(scope_id)
+        if isinstance(found, ErasedScope):
+            raise Fenced([scope_id])
+        if (found.scope.subject_id, found.scope.category) != (binding.subject_id, category):
+            raise ValueError("the key scope is of another person or category")
+        text = seal(event_key(found.key, binding), scope_id, binding, value)
+        return SealedPart(binding.subject_id, category, scope_id, text)
+
+    def open(self, field: SealedField) -> dict[str, Any] | Erased:
+        """Return the value of a sealed field, or that it was erased. Raises ``Tampered``, ``KeyNeverExisted``."""
+        return self.open_many([field])[0]
+
+    def open_many(self, fields: Sequence[SealedField]) -> list[dict[str, Any] | Erased]:
+        """Open several fields with one look at the keys, in order. Raises for the first that cannot be opened."""
+        return [
+            answer if isinstance(answer, Erased) else unseal(answer, sealed, field.binding)
+            for field, sealed, answer in self._event_keys(fields)
+        ]
+
+    def opening(self, field: SealedField) -> bytes | Erased:
+        """Return the event key (32 bytes) that opens this field and no other, for a reader who may have it."""
+        [(_, sealed, answer)] = self._event_keys([field])
+        if not isinstance(answer, Erased):
+            unseal(answer, sealed, field.binding)
+        return answer
+
+    def scopes_of(self, subject_id: UUID) -> list[ScopeRow]:
+        """Return all key scopes a person ever had, in the order of their ids."""
+        records = self._connections.read(lambda cursor: tree_rows.scopes_of(cursor, [subject_id]))
+        return [ScopeRow(r.scope_id, r.scope, "destroyed" if r.erased else "live") for r in records]
+
+    def destroy(
+        self, certificate_id: UUID, at: datetime, subject_ids: Sequence[UUID], scope_ids: Sequence[UUID]
+    ) -> Destruction:
+        """Destroy whole people and single scopes, for ever, in one rotation of the tree.
+
+        ``at`` (with a time zone) is what an ``Erased`` answer shows. Repeated under the same certificate it returns the
+        first outcome, whatever happened to the first call. Raises ``KeyNeverExisted`` for an unknown scope,
+        ``InvalidInput`` when the certificate was used for less, ``Tampered`` when a key does not verify: then the old
+        root key is still there.
+        """
+        if at.tzinfo is None:
+            raise ValueError("the time of a destruction needs a time zone")
+        request = Request(certificate_id, at, frozenset(subject_ids), frozenset(scope_ids))
+        try:
+            return self._forgetting.destroy(request)
+        finally:
+            self._cache.drop(None)
+
+    def drop_cache(self, subject_ids: Collection[UUID] | None = None) -> None:
+        """Forget the cached keys of these people, or all."""
+        self._cache.drop(subject_ids)
+
+    def secret(self, name: str) -> bytes:
+        """Return 32 random bytes kept in the keyring under a name, made at the first call by any process."""
+        return self._keyring.secret(name)
+
+    def destroy_secret(self, name: str) -> None:
+        """Destroy a named secret; one that is gone already is no error."""
+        self._keyring.destroy_secret(name)
+
+    def secrets(self) -> list[str]:
+        """Return the names of the secrets in the keyring, sorted."""
+        return self._keyring.secrets()
+
+    def health(self) -> None:
+        """Return if keys can be read now: keys cluster and root key are both there."""
+        self._tree.check_root()
+
+    def close(self) -> None:
+        """Drop all cached keys and close all connections."""
+        self._cache.drop(None)
+        self._connections.close()
+
+    def _find(self, scope_ids: Collection[UUID]) -> dict[UUID, Lookup]:
+        found: dict[UUID, Lookup] = {}
+        for scope_id in scope_ids:
+            if cached := self._cache.get(scope_id):
+                found[scope_id] = cached
+        if missing := set(scope_ids) - found.keys():
+            ticket = self._cache.ticket()
+            loaded = self._tree.load(missing)
+            self._cache.put(ticket, [key for key in loaded.values() if isinstance(key, ScopeKey)])
+            found.update(loaded)
+        return found
+
+    def _event_keys(self, fields: Sequence[SealedField]) -> list[tuple[SealedField, SealedValue, bytes | Erased]]:
+        sealed = [_parse(field) for field in fields]
+        found = self._find({value.scope_id for value in sealed})
+        return [
+            (field, value, _event_key(field, found.get(value.scope_id)))
+            for field, value in zip(fields, sealed, strict=True)
+        ]
+
+
+def _parse(field: SealedField) -> SealedValue:
+    part = field.part
+    sealed = SealedValue.parse(part.value)
+    if sealed.scope_id != part.scope_id or part.subject_id != field.binding.subject_id:
+        raise Tampered("a sealed value is not of the scope or person it is said to be of")
+    return sealed
+
+
+def _event_key(field: SealedField, found: Lookup | None) -> bytes | Erased:
+    if found is None:
+        raise KeyNeverExisted(field.part.scope_id)
+    if isinstance(found, Tampered):
+        raise found
+    if (found.scope.subject_id, found.scope.category) != (field.part.subject_id, field.part.category):
+        raise Tampered("a sealed value is not of the scope or person it is said to be of")
+    if isinstance(found, ErasedScope):
+        return found.erased
+    return event_key(found.key, field.binding)
