@@ -1,0 +1,226 @@
+from uuid import UUID
+
+import pytest
+from view_records import ANA, BEN, CERTIFICATE, REQUEST, event, keys_destroyed, uid
+
+from domain.errors import KeysUnavailable, LogDiverged
+from projections.catalogue import projections
+from projections.forget import Forget, progress, unfinished
+
+CAUSE = {step: uid(number) for number, step in enumerate(("approved", "fenced", "destroyed", "certified"), 500)}
+
+
+class Port:
+    """Carries out nothing, writes down what it was asked for, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+        self.failures: dict[UUID, Exception] = {}
+
+    def fence(self, subject_id, request_id, cause):
+        self._note("fence", subject_id, request_id, cause)
+
+    def destroy(self, subject_id, request_id, cause):
+        self._note("destroy", subject_id, request_id, cause)
+
+    def certify(self, subject_id, request_id, cause, view_positions):
+        self._note("certify", subject_id, request_id, cause, dict(view_positions))
+
+    def _note(self, step, subject_id, request_id, cause, *rest):
+        if request_id in self.failures:
+            raise self.failures[request_id]
+        self.asked.append((step, str(subject_id), str(request_id), str(cause), *rest))
+
+
+def approved(request: str = REQUEST, subject: str = ANA) -> dict:
+    data = {"request_id": request, "preview_id": uid(3)}
+    return event("ErasureApproved", subject, data, event_id=CAUSE["approved"])
+
+
+def fenced() -> dict:
+    data = {
+        "request_id": REQUEST,
+        "certificate_id": CERTIFICATE,
+        "whole_person": True,
+        "scope_ids": [uid(10)],
+        "withheld": [],
+        "withheld_grounds": [],
+    }
+    return event("ErasureFenced", ANA, data, event_id=CAUSE["fenced"])
+
+
+def destroyed() -> dict:
+    return {**keys_destroyed(ANA, [uid(10)], whole=True), "event_id": CAUSE["destroyed"]}
+
+
+def certified() -> dict:
+    data = {"request_id": REQUEST, "certificate_id": CERTIFICATE, "view_positions": {}}
+    return event("ErasureCertified", ANA, data, event_id=CAUSE["certified"])
+
+
+@pytest.fixture
+def port():
+    return Port()
+
+
+@pytest.fixture
+def forget(feed, port):
+    return feed(Forget(port))
+
+
+def tick(feed) -> None:
+    feed.ask(feed.projection.tick)
+
+
+def test_progress_is_noted_with_positions_whatever_the_batches(feed, port):
+    log = (approved(), fenced(), destroyed(), certified())
+    one_batch, one_by_one = feed(Forget(port)), None
+    one_batch.take(*log)
+    in_one = one_batch.ask(progress, UUID(REQUEST))
+    one_by_one = feed(Forget(port))
+    one_by_one.take_one_by_one(*log)
+
+    assert in_one == {
+        "id": REQUEST,
+        "subject_id": ANA,
+        "step": "certified",
+        "cause": CAUSE["certified"],
+        "certificate_id": CERTIFICATE,
+        "approved_position": 1,
+        "fenced_position": 2,
+        "destroyed_position": 3,
+        "certified_position": 4,
+    }
+    assert one_by_one.ask(progress, UUID(REQUEST)) == in_one
+    assert one_by_one.ask(unfinished) == []
+    assert one_by_one.ask(progress, UUID(uid(99))) is None
+
+
+def test_taking_events_in_asks_the_port_for_nothing(forget, port):
+    forget.take(approved(), fenced(), destroyed())
+
+    assert port.asked == []
+
+
+def test_each_step_asks_for_the_next(forget, port):
+    forget.take(approved())
+    tick(forget)
+    forget.take(fenced())
+    tick(forget)
+
+    assert port.asked == [
+        ("fence", ANA, REQUEST, CAUSE["approved"]),
+        ("destroy", ANA, REQUEST, CAUSE["fenced"]),
+    ]
+
+
+def test_a_step_done_is_not_asked_for_again_while_its_event_is_on_its_way(forget, port):
+    forget.take(approved())
+    tick(forget)
+    tick(forget)
+
+    assert [asked[0] for asked in port.asked] == ["fence"]
+
+
+def test_a_step_whose_event_never_comes_round_is_asked_for_again(forget, port, monkeypatch):
+    monkeypatch.setattr("projections.forget.REPEAT_SECONDS", 0)
+    forget.take(approved())
+    tick(forget)
+    tick(forget)
+
+    assert [asked[0] for asked in port.asked] == ["fence", "fence"]
+
+
+def test_a_process_that_starts_after_a_crash_asks_again_and_the_note_is_there(forget, connect):
+    forget.take(approved())
+    after_crash = Port()
+    with connect() as connection, connection.cursor() as cursor:
+        Forget(after_crash).tick(cursor)
+
+    assert after_crash.asked == [("fence", ANA, REQUEST, CAUSE["approved"])]
+
+
+def test_a_step_that_failed_is_asked_for_at_the_next_tick(forget, port):
+    forget.take(approved())
+    port.failures[UUID(REQUEST)] = KeysUnavailable("down")
+    with pytest.raises(KeysUnavailable):
+        tick(forget)
+    with pytest.raises(KeysUnavailable):
+        tick(forget)
+    port.failures.clear()
+    tick(forget)
+
+    assert port.asked == [("fence", ANA, REQUEST, CAUSE["approved"])]
+    assert forget.ask(progress, UUID(REQUEST))["step"] == "approved"
+
+
+@pytest.mark.parametrize("failure", [KeysUnavailable("down"), LogDiverged(7)], ids=["retriable", "terminal"])
+def test_an_erasure_that_cannot_go_on_holds_up_no_other(forget, port, failure):
+    forget.take(approved(), approved(uid(71), BEN))
+    port.failures[UUID(REQUEST)] = failure
+    with pytest.raises(type(failure)):
+        tick(forget)
+
+    assert port.asked == [("fence", BEN, uid(71), CAUSE["approved"])]
+    forget.take(fenced())
+    assert forget.ask(progress, UUID(REQUEST))["step"] == "fenced"
+
+
+def test_certification_waits_for_every_view_to_have_purged(feed, port):
+    views = {projection.name: feed(projection) for projection in projections(port)}
+    forget = views["forget"]
+    last = views["case_page"]
+    for view in views.values():
+        view.take(approved(), fenced())
+        if view is not last:
+            view.take(destroyed())
+    tick(forget)
+
+    assert port.asked == []
+
+    last.take(destroyed())
+    tick(forget)
+    ours = [asked for asked in port.asked if asked[0] == "certify"]
+    positions = {
+        "people": 3,
+        "worklist": 3,
+        "case_page": 3,
+        "consents": 3,
+        "disclosures": 3,
+        "recipients": 3,
+        "requests": 3,
+        "forget": 3,
+    }
+    assert ours == [("certify", ANA, REQUEST, CAUSE["destroyed"], positions)]
+
+    forget.take(certified())
+    tick(forget)
+    assert port.asked == ours
+
+
+def test_a_view_that_is_being_rebuilt_is_waited_for_again(feed, port):
+    views = {projection.name: feed(projection) for projection in projections(port)}
+    for view in views.values():
+        view.take(approved(), fenced(), destroyed())
+    rebuilt = feed(views["people"].projection)
+    rebuilt.take(approved(), fenced())
+    tick(views["forget"])
+    assert port.asked == []
+
+    rebuilt.take(destroyed())
+    tick(views["forget"])
+    assert [asked[0] for asked in port.asked] == ["certify"]
+
+
+def test_a_rebuilt_forget_view_asks_for_nothing_that_is_certified(feed, port):
+    first = feed(Forget(port))
+    first.take(approved(), fenced(), destroyed(), certified())
+    rebuilt = feed(Forget(port))
+    rebuilt.take(approved(), fenced(), destroyed(), certified())
+    tick(rebuilt)
+
+    assert port.asked == []
+
+
+def test_forget_never_parks(port):
+    assert {projection.name for projection in projections(port) if not projection.parks} == {"forget"}
