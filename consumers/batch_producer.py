@@ -1,0 +1,89 @@
+"""Publishes a run of records so that the broker takes it whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from consumers.clients import MAX_RECORD_BYTES, close_producer, log_errors, producer
+from consumers.published import RecordMac
+from domain.errors import LogUnavailable
+from store.append import StoredRecord
+
+BATCH_BYTES = 1024 * 1024
+_RECORD_OVERHEAD = 512
+_FLUSH_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+_HOLD_MS = 60_000
+"""Records are held until ``flush``: so those of one call form one batch, sent when the one before is acknowledged."""
+
+
+class BatchProducer:
+    """An idempotent producer with at most one batch under way. After any error it is spent: close it, make another."""
+
+    def __init__(self, bootstrap: str, topic: str, mac: RecordMac) -> None:
+        self._topic = topic
+        self._mac = mac
+        self._producer: KafkaProducer = producer(
+            bootstrap,
+            linger_ms=_HOLD_MS,
+            batch_size=BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
+            max_in_flight_requests_per_connection=1,
+        )
+
+    def publish(self, records: Sequence[StoredRecord], still_there: Callable[[], bool] = lambda: True) -> int:
+        """Publish records that :func:`fitting` let through; return the offset of the first once all are acknowledged.
+
+        ``still_there`` is asked every second whether the topic is the same still. Raises ``LogUnavailable`` when it is
+        not certain that the records are on it.
+        """
+        with log_errors():
+            sent = [self._send(record) for record in records]
+            self.confirm(still_there)
+            try:
+                offsets = [int(future.get(timeout=0).offset) for future in sent]
+            except (KafkaError, AssertionError):
+                raise LogUnavailable("Kafka did not take the batch") from None
+        if offsets != list(range(offsets[0], offsets[0] + len(offsets))):
+            raise LogUnavailable("Kafka did not take the batch in one piece")
+        return offsets[0]
+
+    def confirm(self, still_there: Callable[[], bool]) -> None:
+        """Send what is held and wait until the broker answers, at most 10 s."""
+        deadline = time.monotonic() + _FLUSH_SECONDS
+        while True:
+            try:
+                return self._producer.flush(timeout=_LOOK_SECONDS)
+            except KafkaTimeoutError:
+                if time.monotonic() > deadline or not still_there():
+                    raise
+
+    def close(self) -> None:
+        """Drop what is under way and close."""
+        close_producer(self._producer)
+
+    def _send(self, record: StoredRecord) -> Any:
+        key = str(record.stream_id).encode()
+        headers = self._mac.headers(record.position, key, record.record, record.type, schema_of(record.record))
+        return self._producer.send(self._topic, value=record.record, key=key, headers=headers, partition=0)
+
+
+def schema_of(record: bytes) -> int:
+    """Return the schema version that a record states."""
+    return int(json.loads(record)["schema_version"])
+
+
+def fitting(records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+    """Return as many of the first records as fit into one batch, at least one."""
+    size = 0
+    for count, record in enumerate(records):
+        size += len(record.record) + _RECORD_OVERHEAD
+        if size > BATCH_BYTES and count > 0:
+            return records[:count]
+    return records

@@ -1,0 +1,136 @@
+"""The inbox: takes commands from other services off Kafka, has each carried out once, and answers it.
+
+An offset is committed only after the outcomes before it are durable, so a message comes at least once; the store's
+record of its id makes its effect one, and its outcome the same each time. During an outage nothing is committed: the
+message is held and tried again, in its place in its partition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event, Lock
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from application.settings import Settings
+from consumers import topics
+from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, log_errors, producer
+from consumers.dead_letters import DeadLetters
+from consumers.inbox_handler import InboxHandler, Outcome, Raw
+from domain.errors import RetriableError
+
+GROUP = "casekeeper-inbox"
+_PAGE = 400
+_POLL_MS = 300
+_FLUSH_SECONDS = 10.0
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """How far a partition's page was handled: the next offset, and why it stopped there if it did."""
+
+    partition: TopicPartition
+    next_offset: int
+    held: RetriableError | None
+
+
+class Inbox:
+    """One member of the inbox's consumer group. ``report`` is told how it is: a state and an error's class."""
+
+    def __init__(self, settings: Settings, handler: InboxHandler, report: Callable[[str, str], None]) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._report = report
+        self._dead_letters = DeadLetters(settings.kafka, settings.topic(topics.DEADLETTERS))
+        self._dead_lock = Lock()
+        self._pause = 0.0
+
+    def run(self, stop: Event) -> None:
+        """Take messages until told to stop. Raises ``RetriableError``: then run again; nothing is lost."""
+        outcomes = producer(self._settings.kafka, linger_ms=2)
+        member: KafkaConsumer | None = None
+        try:
+            member = self._join()
+            with ThreadPoolExecutor(topics.INBOX_PARTITIONS, "inbox") as lanes:
+                while not stop.is_set():
+                    self._report("retrying" if self._pause else "running", "")
+                    with log_errors():
+                        pages = member.poll(timeout_ms=_POLL_MS, max_records=_PAGE)
+                    if pages:
+                        self._take(member, outcomes, lanes, pages, stop)
+        finally:
+            if member is not None:
+                member.close(timeout_ms=CLOSE_MS)
+            close_producer(outcomes)
+            self._dead_letters.close()
+
+    def _join(self) -> KafkaConsumer:
+        return consumer(
+            self._settings.kafka,
+            self._settings.topic(topics.INBOX),
+            group_id=self._settings.topic(GROUP),
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+        )
+
+    def _take(
+        self,
+        member: KafkaConsumer,
+        outcomes: KafkaProducer,
+        lanes: ThreadPoolExecutor,
+        pages: Mapping[TopicPartition, Sequence[Any]],
+        stop: Event,
+    ) -> None:
+        sent: list[Any] = []
+        done = list(lanes.map(lambda page: self._lane(page[0], page[1], outcomes, sent, stop), pages.items()))
+        with log_errors():
+            outcomes.flush(timeout=_FLUSH_SECONDS)
+            for future in sent:
+                future.get(timeout=0)
+            handled = {lane.partition: OffsetAndMetadata(lane.next_offset, "", -1) for lane in done}
+            member.commit(handled, timeout_ms=REQUEST_MS)
+            for lane in done:
+                if lane.next_offset <= pages[lane.partition][-1].offset:
+                    member.seek(lane.partition, lane.next_offset)
+        held = next((lane.held for lane in done if lane.held is not None), None)
+        if held is None:
+            self._pause = 0.0
+            return
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2 or _FIRST_PAUSE)
+        self._report("retrying", type(held).__name__)
+        stop.wait(self._pause)
+
+    def _lane(
+        self, partition: TopicPartition, page: Sequence[Any], outcomes: KafkaProducer, sent: list[Any], stop: Event
+    ) -> _Lane:
+        """Handle a partition's messages in order, until one must be held."""
+        next_offset = page[0].offset
+        for message in page:
+            if stop.is_set():
+                break
+            raw = Raw(message.key, message.value, f"{partition.topic}/{partition.partition}/{message.offset}")
+            try:
+                handled = self._handler.handle(raw)
+                if handled.dead_letter is not None:
+                    with self._dead_lock:
+                        self._dead_letters.put(handled.dead_letter)
+                if handled.outcome is not None:
+                    sent.append(self._answer(outcomes, handled.outcome))
+            except RetriableError as error:
+                return _Lane(partition, next_offset, error)
+            next_offset = message.offset + 1
+        return _Lane(partition, next_offset, None)
+
+    def _answer(self, outcomes: KafkaProducer, outcome: Outcome) -> Any:
+        topic = self._settings.topic(topics.OUTCOMES)
+        value = json.dumps(outcome.body, sort_keys=True, separators=(",", ":")).encode()
+        with log_errors():
+            return outcomes.send(topic, key=str(outcome.message_id).encode(), value=value)

@@ -1,0 +1,147 @@
+"""Carries out one message of the inbox: opens it, does its command once, and says what to answer."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from application import inbox_keys
+from application.service import Answer, Service
+from consumers import inbox_message, jose
+from consumers.dead_letters import DeadLetter
+from consumers.inbox_message import Message
+from consumers.problems import problem
+from domain import rules
+from domain.errors import (
+    AlreadyDone,
+    CasekeeperError,
+    ConcurrencyConflict,
+    IdempotencyKeyReused,
+    NotFound,
+    RetriableError,
+    RuleRefused,
+)
+
+_PUBLISHER_CACHE_SECONDS = 2.0
+_ATTEMPTS = 30
+_PAUSE_SECONDS = 0.02
+_REFUSED_SHAPE = "refused-message"
+"""The operation under which a refusal is remembered when the message names none of ours."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A record of the inbox topic as it came; ``source`` is ``topic/partition/offset``."""
+
+    key: bytes | None
+    value: bytes | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is answered to a message, on the outcomes topic."""
+
+    message_id: UUID
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Handled:
+    """What became of a record: an outcome where its sender is known, a dead letter where it was not carried out."""
+
+    outcome: Outcome | None = None
+    dead_letter: DeadLetter | None = None
+
+
+class InboxHandler:
+    """Handles records one by one; to be shared by threads."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._publishers: dict[UUID, tuple[float, str, str]] = {}
+        self._lock = threading.Lock()
+
+    def handle(self, raw: Raw) -> Handled:
+        """Return what became of a record. Raises ``RetriableError``: then it must be handled again."""
+        try:
+            message = self._open(raw.value or b"")
+        except RetriableError:
+            raise
+        except Exception as error:
+            return Handled(dead_letter=_dead(raw, error))
+        return self._carry_out(message, raw)
+
+    def _open(self, token: bytes) -> Message:
+        signed_token = jose.decrypt(token, lambda kid: inbox_keys.private_key(self._service.vault, kid))
+        signed = jose.verify(signed_token, lambda publisher_id: self._publisher(publisher_id)[1])
+        return inbox_message.parse(signed.payload, signed.publisher_id, self._publisher(signed.publisher_id)[0])
+
+    def _publisher(self, publisher_id: UUID) -> tuple[str, str]:
+        """Return service and public key of a publisher. Raises ``RuleRefused`` when unknown or revoked."""
+        with self._lock:
+            known = self._publishers.get(publisher_id)
+        if known is None or time.monotonic() - known[0] > _PUBLISHER_CACHE_SECONDS:
+            try:
+                publisher = self._service.publisher(publisher_id)
+            except NotFound:
+                raise RuleRefused(rules.PUBLISHER_UNKNOWN) from None
+            if publisher.revoked:
+                raise RuleRefused(rules.PUBLISHER_UNKNOWN)
+            known = (time.monotonic(), publisher.service, publisher.public_key)
+            with self._lock:
+                self._publishers[publisher_id] = known
+        return known[1], known[2]
+
+    def _carry_out(self, message: Message, raw: Raw) -> Handled:
+        caller = inbox_message.caller(message)
+        key = f"inbox:{message.message_id}"
+        name, body = _REFUSED_SHAPE, message.content
+        ids: Mapping[str, Any] = {}
+        for _ in range(_ATTEMPTS):
+            try:
+                command = inbox_message.command(message)
+                name, ids, body = command.operation, command.ids, command.body
+                return Handled(_accepted(message, self._service.execute(name, caller, ids, body, key)))
+            except ConcurrencyConflict:
+                time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (spreads retries)
+            except RetriableError:
+                raise
+            except AlreadyDone as done:
+                return Handled(_rejected(message, done.answer["problem"]))
+            except IdempotencyKeyReused as error:
+                return Handled(_rejected(message, problem(error, message.message_id)), _dead(raw, error))
+            except CasekeeperError as error:
+                said = problem(error, message.message_id)
+                try:
+                    self._service.record_rejection(name, caller, ids, body, key, said)
+                except AlreadyDone as done:
+                    if done.status < 400:
+                        continue
+                    said = done.answer["problem"]
+                except IdempotencyKeyReused as reused:
+                    return Handled(_rejected(message, problem(reused, message.message_id)), _dead(raw, reused))
+                return Handled(_rejected(message, said))
+            except Exception as error:
+                # A fault of ours: not remembered as a refusal, so that the message can be sent again once it is mended.
+                return Handled(_rejected(message, problem(error, message.message_id)), _dead(raw, error))
+        raise ConcurrencyConflict(message.message_id)
+
+
+def _accepted(message: Message, answer: Answer) -> Outcome:
+    body = {"message_id": str(message.message_id), "status": "accepted", "answer": answer.body}
+    return Outcome(message.message_id, {**body, "publisher_id": str(message.publisher_id)})
+
+
+def _rejected(message: Message, document: Mapping[str, Any]) -> Outcome:
+    body = {"message_id": str(message.message_id), "status": "rejected", "problem": dict(document)}
+    return Outcome(message.message_id, {**body, "publisher_id": str(message.publisher_id)})
+
+
+def _dead(raw: Raw, error: Exception) -> DeadLetter:
+    return DeadLetter.of(raw.key, raw.value, raw.source, error)

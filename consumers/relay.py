@@ -1,0 +1,135 @@
+"""The relay: publishes every event of the store to the topic, in order, and keeps the two copies in agreement.
+
+One is active. It never trusts a saved cursor: it finds how far the topic goes by reading its end, when it starts and
+after anything unexpected. Only when store and topic were compared does the store take writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from threading import Event
+
+import structlog
+
+from application.settings import Settings
+from consumers import topics
+from consumers.batch_producer import BatchProducer, fitting
+from consumers.leadership import Leadership
+from consumers.published import RecordMac
+from consumers.reconcile import Reconciler
+from consumers.tail import Bounds, TopicTail
+from consumers.topic_reader import TopicReader
+from domain.errors import LogUnavailable, StoreUnavailable
+from store.log import EventLog
+from store.refill import admit_without_topic
+
+PAGE = 1_000
+_ELECTION_SECONDS = 1.0
+_WAIT_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
+_GRACE_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Progress:
+    """How far the topic is: its last position, and the offset from which the next batch must lie."""
+
+    position: int
+    bounds: Bounds
+
+
+class Relay:
+    """Runs in one thread, while it leads. ``report`` is told how it is: a state and an error's class."""
+
+    def __init__(self, settings: Settings, store: EventLog, mac: RecordMac, report: Callable[[str, str], None]) -> None:
+        self._settings = settings
+        self._store = store
+        self._mac = mac
+        self._report = report
+        self._topic = settings.topic(topics.EVENTS)
+        self._looked = 0.0
+        self._lost_at: float | None = None
+
+    def run(self, stop: Event) -> None:
+        """Wait to lead, then publish until told to stop, somebody else leads, or the topic has to be looked at anew.
+
+        Raises ``RetriableError``: then run again. ``LogDiverged``: then it is halted, and the store takes no writes
+        that it has not admitted yet.
+        """
+        name = f"{self._settings.topic_prefix}relay"
+        with Leadership(self._settings.events_dsn, name, StoreUnavailable) as leadership:
+            while not leadership.acquire():
+                self._report("waiting", "")
+                if stop.wait(_ELECTION_SECONDS):
+                    return
+            tail = self._tail()
+            try:
+                self._lead(tail, leadership, stop)
+            finally:
+                tail.close()
+
+    def producer(self) -> BatchProducer:
+        """Return a new producer for the topic. Raises ``LogUnavailable``."""
+        return BatchProducer(self._settings.kafka, self._topic, self._mac)
+
+    def _tail(self) -> TopicTail:
+        """Reach Kafka. While it cannot be reached for long, writes go on, on the word of this machine's head file."""
+        try:
+            topics.ensure_topics(self._settings)
+            return TopicTail(self._settings.kafka, self._topic, self._mac)
+        except LogUnavailable:
+            self._lost_at = self._lost_at or time.monotonic()
+            if time.monotonic() - self._lost_at > _GRACE_SECONDS and not self._store.admission().admitted:
+                admit_without_topic(self._store)
+                log.warning("writes admitted without the topic")
+            raise
+
+    def _lead(self, tail: TopicTail, leadership: Leadership, stop: Event) -> None:
+        progress = self._agree(tail)
+        sending = self.producer()
+        try:
+            while not stop.is_set() and leadership.held():
+                self._report("running", "")
+                if not self._still_agreed(tail, progress) or not self._publish(sending, tail, progress):
+                    return
+        finally:
+            sending.close()
+
+    def _agree(self, tail: TopicTail) -> _Progress:
+        """Compare store and topic, mend what is behind, and admit writes."""
+        self._report("running", "")
+        reader = partial(TopicReader, self._settings.kafka, self._topic, self._mac)
+        agreed = Reconciler(self._store, tail, reader, lambda: self._report("running", "")).agree()
+        self._looked = time.monotonic()
+        self._lost_at = None
+        log.info("relay agrees", position=agreed.position, offset=agreed.bounds.end)
+        return _Progress(agreed.position, agreed.bounds)
+
+    def _still_agreed(self, tail: TopicTail, progress: _Progress) -> bool:
+        """Look now and then whether the topic was remade or the database restarted: then all is compared anew."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return True
+        self._looked = time.monotonic()
+        return self._same_topic(tail, progress) and self._store.admission().admitted
+
+    def _same_topic(self, tail: TopicTail, progress: _Progress) -> bool:
+        now, then = tail.bounds(), progress.bounds
+        return now is not None and (now.topic_id, now.begin) == (then.topic_id, then.begin) and now.end >= then.end
+
+    def _publish(self, sending: BatchProducer, tail: TopicTail, progress: _Progress) -> bool:
+        """Publish what follows, or wait for it; False when the broker put it where it cannot be in this topic."""
+        records = fitting(self._store.read_from(progress.position + 1, PAGE))
+        if not records:
+            self._store.wait_for_append(_WAIT_SECONDS)
+            return True
+        offset = sending.publish(records, lambda: self._same_topic(tail, progress))
+        if offset < progress.bounds.end:
+            return False
+        progress.position = records[-1].position
+        progress.bounds = Bounds(progress.bounds.topic_id, progress.bounds.begin, offset + len(records))
+        return True

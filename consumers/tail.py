@@ -1,0 +1,126 @@
+"""How far the events topic really goes, found by reading its end: no saved cursor can be trusted to say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from kafka import KafkaConsumer, TopicPartition
+
+from consumers.clients import CLOSE_MS, REQUEST_MS, admin, consumer, log_errors
+from consumers.published import Published, RecordMac
+from domain.errors import LogUnavailable
+
+_WINDOW = 1_000
+_POLL_MS = 250
+_SILENCE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which topic this is and its first and next offsets; another ``topic_id`` means deleted and made anew."""
+
+    topic_id: UUID
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The last record of the topic, ``None`` when it has none of ours.
+
+    ``whole``: positions follow one another as far as was read. Not so, the topic was made anew under a send, or has
+    lost its beginning.
+    """
+
+    bounds: Bounds
+    last: Published | None
+    whole: bool
+
+    @property
+    def position(self) -> int:
+        """Return the position that the topic has come to, 0 when empty."""
+        return self.last.position if self.last else 0
+
+
+class TopicTail:
+    """Looks at the ends of the events topic. For one thread; close it after use. Methods raise ``LogUnavailable``."""
+
+    def __init__(self, bootstrap: str, topic: str, mac: RecordMac) -> None:
+        self._topic = topic
+        self._mac = mac
+        self._partition = TopicPartition(topic, 0)
+        self._admin = admin(bootstrap)
+        self._consumer: KafkaConsumer = consumer(bootstrap, auto_offset_reset="none")
+        self._consumer.assign([self._partition])
+
+    def bounds(self) -> Bounds | None:
+        """Return the topic's identity and offsets, ``None`` when there is no such topic."""
+        with log_errors():
+            described = self._admin.describe_topics([self._topic])[0]
+            if described["error_code"] != 0:
+                return None
+            begin = self._consumer.beginning_offsets([self._partition], timeout_ms=REQUEST_MS)[self._partition]
+            end = self._consumer.end_offsets([self._partition], timeout_ms=REQUEST_MS)[self._partition]
+        return Bounds(UUID(str(described["topic_id"])), begin, end)
+
+    def read(self, bounds: Bounds, alive: Callable[[], None] = lambda: None) -> Tail:
+        """Read the topic's first record and its last ones; everything, where these do not follow one another.
+
+        ``alive`` is called from time to time.
+        """
+        first = next(self._between(bounds.begin, bounds.end, alive), None)
+        if first is None:
+            return Tail(bounds, None, whole=True)
+        start, last, whole = bounds.end, None, False
+        while last is None:
+            start = max(bounds.begin, start - _WINDOW)
+            last, whole = _follow(self._between(start, bounds.end, alive))
+        if not whole or first.position != 1:
+            last, whole = _follow(self.everything(bounds, alive))
+        return Tail(bounds, last, whole=whole and first.position == 1)
+
+    def everything(self, bounds: Bounds, alive: Callable[[], None]) -> Iterator[Published]:
+        """Yield all our records in the order of their offsets."""
+        return self._between(bounds.begin, bounds.end, alive)
+
+    def discard(self, bounds: Bounds) -> None:
+        """Delete what the topic holds, so that it can be published again from position 1."""
+        with log_errors():
+            self._admin.delete_records({self._partition: bounds.end})
+
+    def close(self) -> None:
+        """Close the connections to Kafka."""
+        self._consumer.close(timeout_ms=CLOSE_MS)
+        self._admin.close()
+
+    def _between(self, start: int, stop: int, alive: Callable[[], None]) -> Iterator[Published]:
+        """Yield our records at offsets from ``start`` to before ``stop``."""
+        offset, progressed = start, time.monotonic()
+        while offset < stop:
+            alive()
+            with log_errors():
+                if offset == start:
+                    self._consumer.seek(self._partition, start)
+                page = self._consumer.poll(timeout_ms=_POLL_MS).get(self._partition, ())
+                reached = int(self._consumer.position(self._partition, timeout_ms=REQUEST_MS) or 0)
+            if reached > offset:
+                offset, progressed = reached, time.monotonic()
+            elif time.monotonic() - progressed > _SILENCE_SECONDS:
+                raise LogUnavailable("Kafka: records are there and do not come")
+            for message in page:
+                published = self._mac.verified(message)
+                if published is not None and message.offset < stop:
+                    yield published
+
+
+def _follow(records: Iterable[Published]) -> tuple[Published | None, bool]:
+    """Return the record with the highest position, and whether positions follow one another without a gap."""
+    last, whole = None, True
+    for published in records:
+        if last is None or published.position > last.position:
+            whole = whole and (last is None or published.position == last.position + 1)
+            last = published
+    return last, whole

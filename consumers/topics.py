@@ -1,0 +1,81 @@
+"""The topics: their names, how long each keeps its records, and making those that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+from kafka.errors import TopicAlreadyExistsError
+
+from application.settings import Settings
+from consumers.clients import MAX_RECORD_BYTES, REQUEST_MS, admin, log_errors
+
+EVENTS = "cases.events.v1"
+INBOX = "cases.inbox.v1"
+OUTCOMES = "cases.outcomes.v1"
+DEADLETTERS = "cases.deadletters.v1"
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+INBOX_RETENTION_MS = DAY_MS
+INBOX_SEGMENT_MS = HOUR_MS
+INBOX_PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic; ``retention_ms`` -1: for ever; ``segment_ms`` bounds how late an old record is deleted."""
+
+    name: str
+    partitions: int
+    retention_ms: int
+    segment_ms: int
+
+    def configs(self) -> Mapping[str, str]:
+        """Return the settings of the topic. Times are the broker's, so that no publisher can prolong retention."""
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "segment.ms": str(self.segment_ms),
+            "max.message.bytes": str(MAX_RECORD_BYTES),
+            "message.timestamp.type": "LogAppendTime",
+        }
+
+
+TOPICS = (
+    Topic(EVENTS, 1, -1, 7 * DAY_MS),
+    Topic(INBOX, INBOX_PARTITIONS, INBOX_RETENTION_MS, INBOX_SEGMENT_MS),
+    Topic(OUTCOMES, INBOX_PARTITIONS, 7 * DAY_MS, DAY_MS),
+    Topic(DEADLETTERS, 1, 90 * DAY_MS, 7 * DAY_MS),
+)
+"""``EVENTS`` has one partition per event store, so that offset order is position order."""
+
+
+def ensure_topics(settings: Settings) -> list[str]:
+    """Make the topics that are missing and return their full names. Raises ``LogUnavailable``.
+
+    The events topic, if it is there, is given back its settings: it must take the largest batch and lose nothing.
+    """
+    client = admin(settings.kafka)
+    try:
+        with log_errors():
+            there = set(client.list_topics())
+            missing = [topic for topic in TOPICS if settings.topic(topic.name) not in there]
+            if TOPICS[0] not in missing:
+                client.alter_configs([ConfigResource("TOPIC", settings.topic(EVENTS), dict(TOPICS[0].configs()))])
+            return [name for topic in missing if _make(client, name := settings.topic(topic.name), topic)]
+    finally:
+        client.close()
+
+
+def _make(client: KafkaAdminClient, name: str, topic: Topic) -> bool:
+    """Make one topic; False when another process was faster."""
+    wanted = {"num_partitions": topic.partitions, "replication_factor": -1, "configs": dict(topic.configs())}
+    try:
+        client.create_topics({name: wanted}, timeout_ms=REQUEST_MS, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        return False
+    return True

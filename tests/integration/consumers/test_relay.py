@@ -1,0 +1,333 @@
+"""The relay: every event on the topic, in order, whatever dies, fails or is lost."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource
+from log_copy import LogCopy, record, values, wait_until
+
+from application.settings import Settings
+from consumers.batch_producer import BatchProducer
+from consumers.clients import admin, producer
+from consumers.relay import Relay
+from domain.errors import LogGap, LogUnavailable, StoreUnavailable
+from store.append import NewEvent, StoredRecord
+from store.log import EventLog
+from store.migrate import migrate
+
+KILLED = Path(__file__).with_name("relay_killed.py")
+
+
+def test_events_are_on_the_topic_in_order_with_their_headers(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    events = [record() for _ in range(300)]
+    with log_copy.relaying():
+        log_copy.append(*events)
+        wait_until(lambda: len(log_copy.raw()) == 300)
+
+    messages = log_copy.raw()
+    assert [m.value for m in messages] == values(events)
+    assert [m.key for m in messages] == [str(e.stream_id).encode() for e in events]
+    headers = [dict(m.headers) for m in messages]
+    assert [h["ck-position"] for h in headers] == [str(p).encode() for p in range(1, 301)]
+    assert {(h["ck-type"], h["ck-schema"]) for h in headers} == {(b"NoticeServed", b"1")}
+
+
+def test_kafka_python_alone_reads_the_log_in_order(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    log_copy.append()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.raw()) == 20)
+
+    consumer = KafkaConsumer(bootstrap_servers=log_copy.settings.kafka, consumer_timeout_ms=2000)
+    consumer.assign([TopicPartition(log_copy.topic, 0)])
+    consumer.seek_to_beginning()
+    read = []
+    for message in consumer:
+        read.append(int(dict(message.headers)["ck-position"]))
+        if len(read) == 20:
+            break
+    consumer.close()
+
+    assert read == list(range(1, 21))
+
+
+def test_an_event_is_on_the_topic_soon_after_it_was_appended(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    reader = log_copy.reader()
+    took = []
+    with log_copy.relaying():
+        log_copy.append(record())
+        wait_until(lambda: reader.read(0))
+        for position in range(2, 12):
+            log_copy.append(record())
+            started = time.monotonic()
+            assert [published.position for published in reader.read(position - 1, timeout=5.0)] == [position]
+            took.append(time.monotonic() - started)
+    reader.close()
+
+    assert statistics.median(took) < 0.2
+
+
+@pytest.mark.parametrize("seam", ["before send", "after send", "after acknowledgement"])
+def test_a_relay_killed_at_a_send_leaves_neither_gap_nor_disorder(log_copy: LogCopy, seam: str) -> None:
+    log_copy.admit()
+    log_copy.append()
+    settings = log_copy.settings
+    arguments = [settings.events_dsn, settings.kafka, settings.topic_prefix, seam]
+    died = subprocess.run([sys.executable, str(KILLED), *arguments], check=False, capture_output=True, timeout=60)
+    log_copy.append()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.read()) == 40)
+
+    assert died.returncode == -signal.SIGKILL
+    assert log_copy.read() == log_copy.stored()
+    positions = log_copy.positions()
+    assert set(positions) == set(range(1, 41))
+    assert all(later <= earlier + 1 for earlier, later in pairwise(positions))
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes"),
+    [pytest.param("100", (0, 0, 0), id="whole"), pytest.param("3000", (9000, 0, 0), id="in part")],
+)
+def test_a_batch_that_the_broker_refuses_leaves_no_gap(log_copy: LogCopy, limit: str, sizes: tuple[int, ...]) -> None:
+    producers = []
+
+    class CountingRelay(Relay):
+        def producer(self) -> BatchProducer:
+            producers.append(1)
+            return super().producer()
+
+    log_copy.admit()
+    log_copy.append()
+    with log_copy.relaying(lambda report: CountingRelay(log_copy.settings, log_copy.log, log_copy.mac, report)):
+        wait_until(lambda: len(log_copy.raw()) == 20)
+        _set(log_copy, "max.message.bytes", limit)
+        log_copy.append_together(*(record(data={"padding": secrets.token_hex(size // 2)}) for size in sizes))
+        wait_until(lambda: len(producers) > 1)
+        log_copy.append()
+        wait_until(lambda: _read_or_none(log_copy) == log_copy.stored())
+
+    assert log_copy.positions() == list(range(1, 44))
+
+
+def test_an_acknowledgement_that_is_lost_leaves_no_gap(log_copy: LogCopy) -> None:
+    lost = []
+
+    class Deaf(BatchProducer):
+        def publish(self, records: Sequence[StoredRecord], still_there: Callable[[], bool]) -> int:
+            offset = super().publish(records, still_there)
+            if len(lost) < 3:
+                lost.append(offset)
+                raise StoreUnavailable("the acknowledgement was lost")
+            return offset
+
+    class DeafRelay(Relay):
+        def producer(self) -> BatchProducer:
+            return Deaf(self._settings.kafka, self._topic, self._mac)
+
+    log_copy.admit()
+    with log_copy.relaying(lambda report: DeafRelay(log_copy.settings, log_copy.log, log_copy.mac, report)):
+        for count in (5, 10, 15, 20):
+            log_copy.append(*(record() for _ in range(5)))
+            wait_until(lambda count=count: len(log_copy.read()) == count)
+
+    assert len(lost) == 3
+    assert log_copy.read() == log_copy.stored()
+
+
+def test_a_topic_deleted_and_made_anew_is_published_again(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    log_copy.append()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.raw()) == 20)
+        log_copy.delete_topic()
+        wait_until(lambda: _read_or_none(log_copy) == log_copy.stored())
+        log_copy.append()
+        wait_until(lambda: len(log_copy.read()) == 40)
+
+    assert log_copy.read() == log_copy.stored()
+    assert log_copy.positions() == list(range(1, 41))
+
+
+def test_what_strangers_write_is_set_aside(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    events = [record() for _ in range(10)]
+    with log_copy.relaying():
+        log_copy.append(*events[:5])
+        wait_until(lambda: len(log_copy.raw()) == 5)
+        copied = log_copy.raw()[-1]
+        _write(log_copy, b"{}", [])
+        _write(log_copy, record().record, [("ck-position", b"6"), ("ck-type", b"NoticeServed"), ("ck-schema", b"1")])
+        _write(log_copy, record().record, [*copied.headers])
+        forged = [("ck-position", b"6") if name == "ck-position" else (name, value) for name, value in copied.headers]
+        _write(log_copy, copied.value, forged, key=copied.key)
+        log_copy.append(*events[5:])
+        wait_until(lambda: len(log_copy.raw()) == 14)
+    with log_copy.relaying() as part:
+        log_copy.append(record())
+        wait_until(lambda: len(log_copy.raw()) == 15)
+
+    reader = log_copy.reader()
+    assert [published.value for published in reader.published()][:10] == values(events)
+    assert reader.foreign == 4
+    assert part.said.state == "running"
+    reader.close()
+
+
+def test_a_true_record_sent_again_by_a_stranger_changes_nothing(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    log_copy.append()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.raw()) == 20)
+    again = log_copy.raw()[3]
+    _write(log_copy, again.value, list(again.headers), key=again.key)
+    log_copy.append()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.read()) == 40)
+
+    assert log_copy.read() == log_copy.stored()
+
+
+def test_a_topic_made_anew_under_a_send_is_emptied_and_published_again(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    log_copy.append()
+    late = BatchProducer(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
+    late.publish(log_copy.log.read_from(18, 3))
+    late.close()
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.raw()) == 20)
+
+    assert log_copy.positions() == list(range(1, 21))
+    assert log_copy.read() == log_copy.stored()
+
+
+def test_only_one_relay_publishes(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    other = LogCopy(log_copy.settings)
+    with log_copy.relaying() as first:
+        wait_until(lambda: first.said.state == "running")
+        with other.relaying() as second:
+            log_copy.append()
+            wait_until(lambda: len(log_copy.raw()) == 20)
+            assert second.said.state == "waiting"
+    other.close()
+
+    assert log_copy.positions() == list(range(1, 21))
+
+
+class TestStoreRestoredToThePast:
+    """A store with fewer events than the topic, as after a restore."""
+
+    @pytest.fixture
+    def published(self, log_copy: LogCopy) -> LogCopy:
+        log_copy.admit()
+        certificate, person, scope = str(uuid4()), uuid4(), str(uuid4())
+        fenced = {
+            "request_id": str(uuid4()),
+            "certificate_id": certificate,
+            "whole_person": True,
+            "scope_ids": [scope],
+            "withheld": [],
+            "withheld_grounds": [],
+        }
+        log_copy.append(
+            *(record() for _ in range(15)), record("ErasureFenced", stream_id=person, data=fenced), record()
+        )
+        self.fenced = {person: "subject", scope: "scope"}
+        with log_copy.relaying():
+            wait_until(lambda: len(log_copy.raw()) == 17)
+        return log_copy
+
+    def restored(self, published: LogCopy, dsn: str, events: list) -> LogCopy:
+        migrate(dsn)
+        settings = Settings(**{**vars(published.settings), "events_dsn": dsn})
+        copy = LogCopy(settings)
+        copy.log.refill(1, events, [])
+        return copy
+
+    def test_is_filled_up_before_it_takes_writes(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        with pytest.raises(StoreUnavailable):
+            copy.append(record())
+        with copy.relaying():
+            wait_until(lambda: copy.log.admission().admitted)
+            assert copy.stored() == published.stored()
+            copy.append(record())
+            wait_until(lambda: len(copy.raw()) == 18)
+
+        fences = copy.log.fenced([*(k for k in self.fenced if not isinstance(k, str))])
+        assert [fence.kind for fence in fences.values()] == ["subject"]
+        assert copy.read() == copy.stored()
+        copy.close()
+
+    def test_halts_when_it_went_on_differently(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 9)]
+        copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record()])
+        with copy.relaying() as part:
+            wait_until(lambda: part.said.state == "halted")
+
+        assert part.said.code == "LogDiverged"
+        assert not copy.log.admission().admitted
+        assert copy.log.head() == 10
+        copy.close()
+
+    def test_halts_when_it_is_longer_and_differs(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 16)]
+        copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record(), record()])
+        with copy.relaying() as part:
+            wait_until(lambda: part.said.state == "halted")
+
+        assert part.said.code == "LogDiverged"
+        assert not copy.log.admission().admitted
+        copy.close()
+
+
+def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    with log_copy.relaying() as part:
+        wait_until(lambda: part.said.state == "running")
+        _close_admission(log_copy.log)
+        wait_until(lambda: log_copy.log.admission().admitted)
+        log_copy.append(record())
+        wait_until(lambda: len(log_copy.raw()) == 1)
+
+    assert log_copy.read() == log_copy.stored()
+
+
+def _close_admission(log: EventLog) -> None:
+    with log._reads.transaction() as cursor:
+        cursor.execute("UPDATE log_head SET admitted_for = 'an earlier incarnation'")
+
+
+def _set(copy: LogCopy, name: str, value: str) -> None:
+    client = admin(copy.settings.kafka)
+    client.alter_configs([ConfigResource("TOPIC", copy.topic, {name: value})])
+    client.close()
+
+
+def _write(copy: LogCopy, value: bytes, headers: list[tuple[str, bytes]], key: bytes = b"k") -> None:
+    stranger = producer(copy.settings.kafka)
+    stranger.send(copy.topic, value=value, key=key, headers=headers).get(timeout=10)
+    stranger.close(timeout=5)
+
+
+def _read_or_none(copy: LogCopy) -> list[bytes] | None:
+    try:
+        return copy.read()
+    except (LogGap, LogUnavailable):
+        return None
