@@ -15,8 +15,6 @@ from joserfc.jwk import OKPKey
 from api.tokens import Issuer, TokenReader, read_issuers
 from domain.errors import NotAuthenticated
 
-pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-
 OURS = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 

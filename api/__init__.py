@@ -1,0 +1,4 @@
+"""HTTP: resources, tokens, problem documents, and the dashboard's pages.
+
+May import ``application``, ``projections``, ``audit`` and ``vault``.
+"""

@@ -1,0 +1,115 @@
+"""The Flask application: rooms in, resources and pages registered, every error a problem document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from api import pages, resources
+from api.body import MAX_BODY_BYTES
+from api.dev_tokens import token_reader
+from api.metrics import Metrics
+from api.openapi import document
+from api.problem_types import ProblemType
+from api.problems import answer, describe, wants_html
+from api.request_scope import Rooms, begin, request_id
+
+if TYPE_CHECKING:
+    from application.service import Service
+    from application.settings import Settings
+    from projections.views import Views
+
+Replay = Callable[..., dict[str, Any]]
+
+log = structlog.get_logger("api")
+
+_CSP_JSON = "default-src 'none'; frame-ancestors 'none'"
+_CSP_PAGES = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "script-src 'none'; img-src 'self' data:"
+)
+
+
+VIEW_WAIT_SECONDS = 5.0
+"""Longest that a read waits for its view."""
+
+
+def create_app(
+    settings: Settings,
+    service: Service,
+    views: Views,
+    replay: Replay | None,
+    *,
+    view_wait: float = VIEW_WAIT_SECONDS,
+) -> Flask:
+    """Return the application. ``replay`` answers ``POST /v1/audit/replays``; without it that is 404.
+
+    Raises ``ValueError`` when the issuers' file is malformed, ``KeysUnavailable`` when the keyring cannot be reached.
+    """
+    app = Flask("casekeeper", static_folder=pages.STATIC, static_url_path="/static", template_folder=pages.TEMPLATES)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.strict_slashes = False
+    app.extensions["casekeeper"] = Rooms(
+        settings,
+        service,
+        views,
+        replay,
+        token_reader(settings, service.vault),
+        service.vault.secret("form-token"),
+        view_wait,
+    )
+    metrics = Metrics(service.log, views)
+    app.before_request(begin)
+    app.after_request(_headers)
+    app.after_request(metrics.observe)
+    app.after_request(_logged)
+    app.register_error_handler(Exception, _failed)
+    api = document(app)
+    resources.register(app, api, metrics)
+    pages.register(app)
+    return app
+
+
+def _failed(error: Exception) -> Response:
+    """Answer an exception; one that nobody foresaw is logged by class and place, never by its text."""
+    problem = describe(error)
+    if problem.type.status >= 500 and not isinstance(error, HTTPException):
+        log.error("request failed", request_id=str(request_id()), code=problem.type.slug, error=error)
+    g.problem = problem.type
+    return pages.failure(problem) if wants_html() else answer(problem)
+
+
+def _headers(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-Id"] = str(request_id())
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    page = response.mimetype in ("text/html", "text/css")
+    headers["Content-Security-Policy"] = _CSP_PAGES if page else _CSP_JSON
+    if request.endpoint != "static":
+        headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _logged(response: Response) -> Response:
+    problem: ProblemType | None = g.get("problem")
+    log.info(
+        "request",
+        request_id=str(request_id()),
+        method=request.method if request.method in _METHODS else "other",
+        route=request.url_rule.rule if request.url_rule else "unmatched",
+        status=response.status_code,
+        code=problem.slug if problem else None,
+        duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
+    )
+    return response
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

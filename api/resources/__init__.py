@@ -1,0 +1,33 @@
+"""The resources of ``/v1`` and the endpoints of operations, one module each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.resources import (
+    agreements,
+    audit,
+    cases,
+    consents,
+    disclosures,
+    health,
+    inbox,
+    policies,
+    requests,
+    subjects,
+)
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask_smorest import Api
+
+    from api.metrics import Metrics
+
+_DOCUMENTED = (subjects, cases, consents, disclosures, requests, agreements, policies, audit, inbox, health)
+
+
+def register(app: Flask, api: Api, metrics: Metrics) -> None:
+    """Register every resource, and ``GET /metrics``."""
+    for module in _DOCUMENTED:
+        api.register_blueprint(module.blueprint)
+    app.add_url_rule("/metrics", "metrics", metrics.page, methods=["GET"])

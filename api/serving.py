@@ -1,0 +1,41 @@
+"""What the web server loads in its worker process: the application, wired from the settings."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+import structlog
+from flask import Flask
+
+from api.app import create_app
+from application.logging import configure
+from application.settings import Settings
+from application.wiring import build_service
+from projections.views import Views
+
+THREADS = 32
+"""Requests served at once by one process. Appends of concurrent requests are committed together, so threads pay."""
+_PR_SET_PDEATHSIG = 1
+
+
+def application() -> Flask:
+    """Return the application of this process. Ends the process when store, keys or issuers cannot be used."""
+    _die_with_parent()
+    settings = Settings.load()
+    configure(settings.log_level)
+    try:
+        service = build_service(settings)
+        return create_app(settings, service, Views(settings.views_dsn, size=THREADS), None)
+    except Exception as error:
+        structlog.get_logger("api").critical("api cannot start", error=error)
+        raise SystemExit(1) from None
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this worker when the process that started it ends, even by SIGKILL (Linux)."""
+    started_by = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != started_by:
+        raise SystemExit(1)

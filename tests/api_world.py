@@ -1,0 +1,171 @@
+"""The whole of HTTP over real PostgreSQL without Kafka: what the relay and the runner do, a thread here does.
+
+It takes every event from the store to every projection, in order, and drives erasures on, as the worker would.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg2
+from flask import Flask
+
+from api.app import create_app
+from api.dev_tokens import DevIssuer
+from application.examples import BODIES
+from application.settings import Settings
+from application.wiring import build_saga, build_service
+from domain.errors import RetriableError
+from domain.record import Record
+from projections import health
+from projections.catalogue import projections
+from projections.positions import advance, prepare
+from projections.views import Views
+from store.migrate import migrate
+
+KEYS_MIGRATIONS = Path(__file__).parents[1] / "vault" / "migrations"
+
+
+class Projector:
+    """Feeds the views from the store until it is stopped; can be paused so that views fall behind."""
+
+    def __init__(self, views_dsn: str, service: Any) -> None:
+        self._log = service.log
+        self._projections = projections(build_saga(service))
+        self._connection = psycopg2.connect(views_dsn)
+        self._positions = {p.name: prepare(self._connection, p) for p in self._projections}
+        self._going = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="projector")
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        with self._connection, self._connection.cursor() as cursor:
+            health.prepare(cursor)
+        self._going.set()
+        self._thread.start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        self._going.clear()
+        try:
+            yield
+        finally:
+            self._going.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._going.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._going.wait()
+                if not self._step():
+                    self._stopping.wait(0.01)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _step(self) -> bool:
+        moved = False
+        for projection in self._projections:
+            at = self._positions[projection.name]
+            stored = self._log.read_from(at + 1, 500)
+            if stored:
+                records = [Record.parse(s.position, s.record) for s in stored]
+                with self._connection, self._connection.cursor() as cursor:
+                    projection.apply_batch(cursor, records)
+                    advance(cursor, projection.name, at, records[-1].position)
+                self._positions[projection.name] = records[-1].position
+                moved = True
+            with self._connection, self._connection.cursor() as cursor:
+                try:
+                    projection.tick(cursor)
+                except RetriableError:
+                    moved = True
+        return moved
+
+
+class World:
+    """Settings, service, views, projector and application of one test session."""
+
+    def __init__(self, events_dsn: str, views_dsn: str, keys_dsn: str, home: Path) -> None:
+        migrate(events_dsn)
+        migrate(keys_dsn, KEYS_MIGRATIONS)
+        self.settings = Settings(
+            home=str(home),
+            events_dsn=events_dsn,
+            views_dsn=views_dsn,
+            keys_dsn=keys_dsn,
+            keyring=f"file:{home / 'keyring'}",
+        )
+        self.service = build_service(self.settings)
+        self.log = self.service.log
+        self.log.admit_writes(self.log.admission().incarnation, 0)
+        self.views = Views(views_dsn)
+        self.projector = Projector(views_dsn, self.service)
+        self.projector.start()
+        self.app: Flask = create_app(self.settings, self.service, self.views, None, view_wait=5.0)
+        self.issuer = DevIssuer(self.settings, self.service.vault)
+
+    def close(self) -> None:
+        self.projector.stop()
+        self.views.close()
+        self.log.close()
+        self.service.vault.close()
+
+    def token(self, role: str, purpose: str, actor: str = "a1", lifetime: int = 600) -> str:
+        return self.issuer.issue(actor, [role], purpose, lifetime)
+
+    def as_(self, role: str, purpose: str, actor: str = "a1") -> Caller:
+        return Caller(self.app, self.token(role, purpose, actor))
+
+    @property
+    def people(self) -> SimpleNamespace:
+        """The people of the main journey, each with a token of their own."""
+        return SimpleNamespace(
+            intake=self.as_("service", "intake", "web-forms"),
+            person=self.as_("service", "rights", "portal"),
+            manager=self.as_("case_manager", "casework", "a1"),
+            second=self.as_("case_manager", "casework", "a2"),
+            officer=self.as_("privacy_officer", "rights", "p1"),
+            other_officer=self.as_("privacy_officer", "rights", "p2"),
+            regulator=self.as_("regulator", "audit", "r1"),
+        )
+
+    def registered(self, **identity: Any) -> tuple[str, str]:
+        """Register a person and open a case; return their ids."""
+        body = dict(BODIES["register_subject"])
+        body["identity"] = {**body["identity"], **identity}
+        subject = self.people.intake.post("/v1/subjects", body).json["id"]
+        opened = self.people.intake.post("/v1/cases", {"subject_id": subject, "kind": "second_opinion"})
+        return subject, opened.json["id"]
+
+
+class Caller:
+    """HTTP calls with one token, in process."""
+
+    def __init__(self, app: Flask, token: str | None) -> None:
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, path: str, **headers: str) -> Any:
+        return self._client.get(path, headers={**self._headers, **headers})
+
+    def post(
+        self, path: str, body: Any = None, *, key: str | None = None, raw: bytes | None = None, **more: Any
+    ) -> Any:
+        headers = {**self._headers, **({"Idempotency-Key": key} if key is not None else {}), **more.pop("headers", {})}
+        if raw is not None:
+            return self._client.post(
+                path, data=raw, headers=headers, content_type=more.get("content_type", "application/json")
+            )
+        return self._client.post(path, json={} if body is None else body, headers=headers)
