@@ -21,7 +21,12 @@ UUID_URN = "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"
         ("Patient/a.b-C9/_history/7", Reference(type="Patient", id="a.b-C9")),
         (
             "https://fhir.h.test:8443/r4/Patient/123/_history/1",
-            Reference(url="https://fhir.h.test:8443/r4/Patient/123", base="https://fhir.h.test:8443/r4", type="Patient", id="123"),
+            Reference(
+                url="https://fhir.h.test:8443/r4/Patient/123",
+                base="https://fhir.h.test:8443/r4",
+                type="Patient",
+                id="123",
+            ),
         ),
         (
             "Patient?identifier=https%3A%2F%2Fh.test%2Fmrn|00%2F7",
@@ -54,7 +59,9 @@ def test_literal_goes_before_logical():
     assert parse_reference(element) == (Reference(type="Patient", id="1"), Reference(system="urn:x", value="7"))
 
 
-@pytest.mark.parametrize("element", [{}, {"display": "Anna"}, {"reference": 7}, {"reference": None}, {"identifier": "7"}])
+@pytest.mark.parametrize(
+    "element", [{}, {"display": "Anna"}, {"reference": 7}, {"reference": None}, {"identifier": "7"}]
+)
 def test_nothing_usable(element):
     assert not parse_reference(element)
 

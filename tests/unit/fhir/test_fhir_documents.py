@@ -41,7 +41,8 @@ class TestShapes:
         assert parts[-1] == BundleEnd(1, "collection")
 
     def test_bundle_with_its_keys_in_another_order(self, tmp_path):
-        text = '{"entry": [{"resource": {"id": "a", "resourceType": "Patient"}}], "type": "history", "resourceType": "Bundle"}'
+        first = {"id": "a", "resourceType": "Patient"}
+        text = json.dumps({"entry": [{"resource": first}], "type": "history", "resourceType": "Bundle"})
 
         parts = parts_of(tmp_path, text)
 
@@ -193,7 +194,9 @@ class TestBroken:
 def test_elements_and_text_across_the_window(tmp_path, monkeypatch):
     """Every place at which the window can end, in a text with escapes, numbers and characters of several bytes."""
     monkeypatch.setattr(json_stream, "CHUNK", 7)
-    resources = [{"resourceType": "Patient", "id": str(n), "name": [{"text": 'Zoë "x\\" 山'}], "n": 10**n} for n in range(9)]
+    resources = [
+        {"resourceType": "Patient", "id": str(n), "name": [{"text": 'Zoë "x\\" 山'}], "n": 10**n} for n in range(9)
+    ]
 
     parts = parts_of(tmp_path, json.dumps(bundle(*resources), ensure_ascii=False, indent=1))
 

@@ -1,4 +1,5 @@
-"""Patients as registrations: names, contacts, dates and languages in all their forms. Expected values are written by hand."""
+"""Patients as registrations: names, contacts, dates and languages in all their forms. Expected values are written by
+hand."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ class TestName:
     def test_one_name_only(self):
         assert identity(name=[{"given": ["Suharto"]}]) == {"given_name": "Suharto"}
 
-    @pytest.mark.parametrize("name", [None, [], [ABSENT], [{"family": None, "_family": ABSENT}], "Anna", [{"family": ""}]])
+    @pytest.mark.parametrize(
+        "name", [None, [], [ABSENT], [{"family": None, "_family": ABSENT}], "Anna", [{"family": ""}]]
+    )
     def test_no_name(self, name):
         assert identity(name=name) == {}
 
@@ -161,7 +164,15 @@ class TestContact:
 class TestLanguageAndZone:
     @pytest.mark.parametrize(
         ("code", "expected"),
-        [("en-US", "en-US"), ("es", "es"), ("zh-Hans-CN", "zh-CN"), ("spa", "es"), ("de_AT", "de-AT"), ("xx", None), ("", None)],
+        [
+            ("en-US", "en-US"),
+            ("es", "es"),
+            ("zh-Hans-CN", "zh-CN"),
+            ("spa", "es"),
+            ("de_AT", "de-AT"),
+            ("xx", None),
+            ("", None),
+        ],
     )
     def test_language(self, code, expected):
         patient = {"communication": [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": code}]}}]}

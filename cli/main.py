@@ -1,0 +1,80 @@
+"""The ``casekeeper`` command: a group whose commands are loaded only when they are used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from domain.errors import CasekeeperError
+from ops.errors import LocalServerError
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("cli.up", "Start everything, and stop it again with Ctrl-C."),
+    "status": ("cli.status", "Say how the running copy is."),
+    "doctor": ("cli.doctor", "Check every dependency and list every setting."),
+    "token": ("cli.token", "Print a bearer token (development only)."),
+    "import": ("cli.import_fhir", "Read people and cases from FHIR bundles."),
+    "demo": ("cli.demo", "Load the demonstration set."),
+    "audit": ("cli.audit", "Replay the log."),
+    "actors": ("cli.actors", "Register publishing services and their keys."),
+    "keys": ("cli.keys", "Look at the key tree and the keyring."),
+    "rebuild": ("cli.rebuild", "Build a view anew from the log."),
+    "migrate": ("cli.migrate", "Bring the databases to the current schema."),
+    "api": ("cli.api", "Run one API process."),
+    "worker": ("cli.worker", "Run one worker process."),
+}
+"""Module and one line of help of each command, in the order they are listed."""
+
+
+class LazyGroup(click.Group):
+    """A group that lists its commands without importing them: ``--help`` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="casekeeper")
+def cli() -> None:
+    """Event-sourced case management: consent, disclosure and forgetting as events.
+
+    Settings are environment variables CASEKEEPER_*; casekeeper doctor lists them.
+
+    \b
+    Example:
+      casekeeper up
+    """
+
+
+def main() -> None:
+    """Run the command line; exit status 0 only on success, one line on standard error otherwise."""
+    try:
+        cli.main(prog_name="casekeeper")
+    except (CasekeeperError, LocalServerError) as error:
+        sys.exit(f"Error: {error}")
+    except Exception as error:
+        if not type(error).__module__.startswith("psycopg2"):
+            raise
+        # The driver's text can quote values of a row.
+        sys.exit(f"Error: PostgreSQL refused ({getattr(error, 'pgcode', None) or type(error).__name__})")
+
+
+if __name__ == "__main__":
+    main()

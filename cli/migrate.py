@@ -1,0 +1,38 @@
+"""``casekeeper migrate``: the databases brought to the current schema by their owner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+import vault
+from ops.grants import grant
+from ops.servers import owner_dsns
+from store.migrate import EVENTS_MIGRATIONS, migrate
+
+VAULT_MIGRATIONS = Path(vault.__file__).parent / "migrations"
+
+
+@click.command("migrate")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
+    """Apply the migrations that are not applied yet, forward only, and give each role its rights.
+
+    Connects as the owner: by CASEKEEPER_EVENTS_DSN and CASEKEEPER_KEYS_DSN, else to the running embedded servers. Views
+    need no migration: they make their tables themselves.
+
+    \b
+    Example:
+      casekeeper migrate
+    """
+    events, keys = owner_dsns()
+    applied = {"events": migrate(events, EVENTS_MIGRATIONS), "keys": migrate(keys, VAULT_MIGRATIONS)}
+    grant(events, "events")
+    grant(keys, "keys")
+    if as_json:
+        click.echo(json.dumps(applied))
+        return
+    for store, names in applied.items():
+        click.echo(f"{store}: {', '.join(names) if names else 'current'}")

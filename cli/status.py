@@ -1,0 +1,70 @@
+"""``casekeeper status``: what runs, and how far each view is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from application.settings import Settings
+from ops.health import ready_report
+from ops.runtime import RecordedProcess, Runtime
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(as_json: bool) -> None:
+    """Say whether the copy is ready, which processes run and how far its views are.
+
+    The exit status is 0 only if it is ready.
+
+    \b
+    Example:
+      casekeeper status --json
+    """
+    report = status(Settings.load())
+    click.echo(json.dumps(report) if as_json else "\n".join(_lines(report)))
+    if not report["ready"]:
+        raise SystemExit(1)
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """Return ``{"ready", "url", "kafka", "processes", "views", "degraded"}`` of the copy in this home."""
+    runtime = Runtime.read(settings.home_path)
+    url = _url(settings, runtime)
+    report = (ready_report(url) if url else None) or {}
+    return {
+        "ready": report.get("ready") is True,
+        "url": url,
+        "kafka": settings.kafka,
+        "processes": [_process(process) for process in runtime.processes] if runtime else [],
+        "views": report.get("views", []),
+        "degraded": report.get("degraded", []),
+    }
+
+
+def _url(settings: Settings, runtime: Runtime | None) -> str:
+    if runtime is not None and runtime.url:
+        return runtime.url
+    return f"http://{settings.host}:{settings.port}" if settings.port else ""
+
+
+def _process(process: RecordedProcess) -> dict[str, Any]:
+    identity = process.identity
+    gone = process.state == "running" and (identity is None or not identity.is_running())
+    state = "gone" if gone else process.state
+    return {"name": process.name, "pid": process.pid, "state": state, "restarts": process.restarts}
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    if not report["processes"] and not report["ready"]:
+        return ["not running: start it with casekeeper up"]
+    lines = [f"{'ready' if report['ready'] else 'not ready'}  {report['url']}  kafka {report['kafka']}"]
+    lines += [
+        f"  process {row['name']:<12} {row['state']:<9} pid {row['pid']}  restarts {row['restarts']}"
+        for row in report["processes"]
+    ]
+    lines += [f"  view    {row['name']:<12} position {row['position']}  lag {row['lag']}" for row in report["views"]]
+    lines += [f"  degraded: {what}" for what in report["degraded"]]
+    return lines

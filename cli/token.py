@@ -1,0 +1,42 @@
+"""``casekeeper token``: a bearer token for trying things out, in development only."""
+
+from __future__ import annotations
+
+import click
+
+from api.dev_tokens import DEV_LIFETIME, DevIssuer
+from api.tokens import SUBJECT, TOKEN_ROLES
+from application.settings import Settings
+from domain.vocabulary import PURPOSES_OF_USE
+from vault.vault import Vault
+
+
+@click.command("token")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(sorted(TOKEN_ROLES)),
+    help="Role; may be given again.",
+)
+@click.option("--actor", required=True, help="Opaque identifier of who acts: letters, digits and _.:-")
+@click.option("--purpose", required=True, type=click.Choice(sorted(PURPOSES_OF_USE)), help="Purpose of use.")
+@click.option(
+    "--lifetime", type=click.IntRange(1, 30 * 86400), default=DEV_LIFETIME, show_default=True, help="Seconds."
+)
+def command(roles: tuple[str, ...], actor: str, purpose: str, lifetime: int) -> None:
+    """Print a bearer token of the development issuer. Refused in production.
+
+    \b
+    Example:
+      casekeeper token --role case_manager --actor a1 --purpose casework
+    """
+    if not SUBJECT.fullmatch(actor):
+        raise click.BadParameter("must be 1 to 64 letters, digits and _.:-", param_hint="--actor")
+    settings = Settings.load()
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path)
+    try:
+        click.echo(DevIssuer(settings, vault).issue(actor, list(roles), purpose, lifetime))
+    finally:
+        vault.close()
