@@ -1,0 +1,272 @@
+"""The pages in a real browser: at a telephone's width and a desk's, in both themes, loading nothing from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from api_world import World, api_process
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from application.examples import BODIES
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+TELEPHONE, DESK = {"width": 375, "height": 812}, {"width": 1280, "height": 900}
+NAMES = [
+    ("Mara", "Lindqvist"),
+    ("Tomás", "Arriaga-Fuentes"),
+    ("Noor", "Haddad"),
+    ("Ewan", "Macrae"),
+    ("Iris", "Okonjo"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(pg_main, pg_keys, new_database, tmp_path_factory) -> Iterator[World]:
+    made = World(
+        new_database(pg_main, "pages_events"),
+        new_database(pg_main, "pages_views"),
+        new_database(pg_keys, "pages_keys"),
+        tmp_path_factory.mktemp("pages-home"),
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def told(world) -> SimpleNamespace:
+    """Some people's stories: one with everything on their case, one erased, and others to fill the worklist."""
+    p, cases = world.people, []
+    clinic = p.officer.post("/v1/agreements", BODIES["register_agreement"]).json["recipient_id"]
+    insurer = _agreement(world, "Example Mutual Insurance Company", "insurer", ["insurance_claim"])
+    for given, family in NAMES:
+        subject, case = world.registered(given_name=given, family_name=family)
+        cases.append((subject, case))
+        p.intake.post(f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+    (subject, case), (gone_subject, gone_case) = cases[0], cases[1]
+    _work(world, subject, case, clinic, insurer)
+    p.manager.post(f"/v1/cases/{gone_case}/notes", {"text": "Asked for the discharge letter."})
+    _erase(world, gone_subject)
+    for view in ("worklist", "case_page", "consents", "disclosures"):
+        world.views.wait_for(view, world.log.head(), 20)
+    return SimpleNamespace(case=case, subject=subject, gone_case=gone_case)
+
+
+def _agreement(world: World, name: str, kind: str, purposes: list[str]) -> str:
+    body = {**BODIES["register_agreement"], "purposes": purposes}
+    body["recipient"] = {"name": name, "kind": kind, "address": "3 Sample Street, Sampleton"}
+    return world.people.officer.post("/v1/agreements", body).json["recipient_id"]
+
+
+def _work(world: World, subject: str, case: str, clinic: str, insurer: str) -> None:
+    p = world.people
+    consents = f"/v1/subjects/{subject}/consents"
+    treatment = p.person.post(consents, {**BODIES["grant_consent"], "recipient_ids": [clinic]}).json["id"]
+    claim = {**BODIES["grant_consent"], "purpose": "insurance_claim", "categories": ["insurance"]}
+    withdrawn = p.person.post(consents, {**claim, "recipient_ids": [insurer]}).json["id"]
+    p.person.post(f"{consents}/{withdrawn}/withdrawal", {"reason": "I changed my insurer"})
+    p.person.post(consents, {**BODIES["grant_consent"], "purpose": "legal", "recipient_ids": [clinic]})
+    p.person.post(consents, {**BODIES["grant_consent"], "recipient_ids": [insurer], "decision": "asked"})
+    p.manager.post(f"/v1/cases/{case}/assignments", {"assignee": "a1"})
+    p.manager.post(f"/v1/cases/{case}/tasks", {"title": "Send the imaging to the clinic", "due": "2026-01-15"})
+    done = p.manager.post(f"/v1/cases/{case}/tasks", BODIES["add_task"]).json["id"]
+    p.manager.post(f"/v1/cases/{case}/tasks/{done}/completion")
+    p.manager.post(f"/v1/cases/{case}/notes", {"text": "Asked the hospital for the imaging; they answer by Friday."})
+    terms = {
+        "case_id": case,
+        "recipient_id": clinic,
+        "purpose": "treatment",
+        "categories": ["identity", "medical"],
+        "basis": {"type": "consent", "id": treatment},
+    }
+    path = f"/v1/subjects/{subject}/disclosures"
+    disclosure = p.manager.post(path, terms).json["id"]
+    p.second.post(f"{path}/{disclosure}/authorization")
+    p.manager.post(f"{path}/{disclosure}/release")
+    p.manager.post(path, {**terms, "categories": ["identity"]})
+
+
+def _erase(world: World, subject: str) -> None:
+    p = world.people
+    request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    p.officer.post(f"/v1/requests/{request}/verification", BODIES["verify_requester"])
+    preview = p.officer.get(f"/v1/requests/{request}/preview").json["preview_id"]
+    p.other_officer.post(f"/v1/requests/{request}/approval", {"preview_id": preview})
+    for _ in range(200):
+        answer = p.officer.get(f"/v1/requests/{request}/certificate?after={world.log.head()}")
+        if answer.status_code == 200:
+            return
+    raise AssertionError(answer.json)
+
+
+@pytest.fixture(scope="module")
+def origin(world) -> Iterator[str]:
+    with api_process(world) as (port, _):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+class Watched:
+    """A page that notes every request and every message of the console."""
+
+    def __init__(self, browser: Browser, origin: str, **context: Any) -> None:
+        self.origin = origin
+        self.context = browser.new_context(**context)
+        self.page: Page = self.context.new_page()
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def sign_in(self, role: str) -> Page:
+        self.page.goto(f"{self.origin}/")
+        self.page.get_by_role("button", name=role).click()
+        return self.page
+
+    def check(self) -> None:
+        """Check what holds of every page: it fits the window, came from here, and nothing complained."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        outside = {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in self.requested} - {self.origin}
+        assert wide <= 0, f"{wide} pixels too wide: {self.page.url}"
+        assert outside == set()
+        assert self.complaints == []
+        assert self.page.locator("h1").count() == 1
+        assert self.page.locator("main").count() == 1
+
+
+@pytest.fixture(params=["telephone", "desk", "desk-dark"])
+def watched(request, browser, origin) -> Iterator[Watched]:
+    viewport = TELEPHONE if request.param == "telephone" else DESK
+    scheme = "dark" if request.param.endswith("dark") else "light"
+    made = Watched(browser, origin, viewport=viewport, color_scheme=scheme)
+    made.name = request.param
+    yield made
+    made.context.close()
+
+
+def shoot(watched: Watched, name: str) -> None:
+    """Keep a picture where CASEKEEPER_PICTURES says, for whoever wants to look."""
+    if folder := os.environ.get("CASEKEEPER_PICTURES"):
+        watched.page.screenshot(path=str(Path(folder) / f"{name}-{watched.name}.png"), full_page=True)
+
+
+def test_sign_in_worklist_and_case(watched, told):
+    watched.page.goto(f"{watched.origin}/signin")
+    watched.check()
+    shoot(watched, "signin")
+    page = watched.sign_in("Case manager")
+    watched.check()
+    shoot(watched, "worklist")
+    assert page.get_by_role("heading", level=1).inner_text() == "Worklist"
+    page.get_by_role("link", name="Lindqvist, Mara").click()
+    watched.check()
+    shoot(watched, "case")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Lindqvist, Mara"
+    assert page.url == f"{watched.origin}/cases/{told.case}"
+    strip = page.locator("table.strip")
+    assert strip.locator("td.allowed").count() == 1
+    assert "the person withdrew it" in strip.inner_text()
+    assert "no agreement in force for this purpose" in strip.inner_text()
+    assert strip.locator("td.pending").count() == 1
+    assert "A second opinion before an operation" in page.locator("main").inner_text()
+    assert "overdue" in page.locator(".tasks").inner_text()
+    assert "Released" in page.locator(".disclosures").inner_text()
+
+
+def test_an_erased_person_has_a_look_of_their_own(watched, told):
+    page = watched.sign_in("Case manager")
+    page.goto(f"{watched.origin}/cases/{told.gone_case}")
+    watched.check()
+    shoot(watched, "erased")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Person erased"
+    blocks = page.locator(".erased")
+    assert blocks.count() >= 4
+    for text in blocks.all_inner_texts():
+        assert "Content destroyed" in text
+        assert "Certificate" in text
+    assert "Arriaga" not in page.content()
+    stripes = blocks.first.evaluate("element => getComputedStyle(element).backgroundImage")
+    assert stripes.startswith("repeating-linear-gradient")
+
+
+def test_a_regulator_sees_facts_and_no_content(watched, told):
+    page = watched.sign_in("Regulator")
+    watched.check()
+    page.get_by_label("Case id").fill(told.case)
+    page.get_by_role("button", name="Open").click()
+    watched.check()
+    shoot(watched, "masked")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Person hidden"
+    assert page.locator(".masked").count() >= 3
+    assert "Lindqvist" not in page.content()
+    assert "second opinion before an operation" not in page.content()
+
+
+def test_the_api_page_and_failures(watched, told):
+    page = watched.sign_in("Privacy officer")
+    page.goto(f"{watched.origin}/docs")
+    watched.check()
+    shoot(watched, "docs")
+    page.goto(f"{watched.origin}/cases/00000000-0000-4000-8000-000000000000")
+    shoot(watched, "missing")
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Not found"
+    assert all("404" in complaint for complaint in watched.complaints)
+
+
+def test_everything_can_be_reached_by_keyboard(browser, origin, told):
+    watched = Watched(browser, origin, viewport=DESK)
+    page = watched.sign_in("Case manager")
+    page.goto(f"{origin}/")
+    page.keyboard.press("Tab")
+    first = page.evaluate("document.activeElement.textContent")
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    outlined = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    watched.context.close()
+
+    assert first == "Skip to content"
+    assert {"Lindqvist, Mara", "Sign out"} <= reached
+    assert outlined != "none"
+
+
+def test_signing_out_closes_the_pages(browser, origin):
+    watched = Watched(browser, origin, viewport=DESK)
+    page = watched.sign_in("Case manager")
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{origin}/")
+    url = page.url
+    watched.context.close()
+
+    assert url == f"{origin}/signin"
