@@ -61,8 +61,10 @@ def kafka_bootstrap(servers_folder: Path) -> Iterator[str]:
 def new_database() -> Iterator[NewDatabase]:
     """Give ``new_database(dsn, prefix="test")``: makes a database on that server, returns its connection string.
 
-    What was made is dropped when the session ends, connections to it cut.
+    What was made on a server of the user's is dropped when the session ends, connections to it cut; the session's own
+    servers go with all they hold.
     """
+    kept = {os.environ.get("CASEKEEPER_EVENTS_DSN"), os.environ.get("CASEKEEPER_KEYS_DSN")}
     made: list[tuple[str, str]] = []
 
     def make(dsn: str, prefix: str = "test") -> str:
@@ -72,7 +74,7 @@ def new_database() -> Iterator[NewDatabase]:
         return make_dsn(dsn, dbname=name)
 
     yield make
-    for dsn, name in reversed(made):
+    for dsn, name in reversed([(dsn, name) for dsn, name in made if dsn in kept]):
         _run(dsn, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

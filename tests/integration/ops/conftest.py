@@ -20,7 +20,7 @@ from ops.processes import environment_of, running_pids
 from ops.roles import EVENTS, OWNER
 from ops.runtime import Runtime
 
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 
 
 class Copy:
