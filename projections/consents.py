@@ -32,10 +32,11 @@ CREATE TABLE view_consents (
     valid_until timestamptz,
     recorded_at timestamptz NOT NULL,
     granted_at timestamptz,
-    withdrawn_at timestamptz
+    withdrawn_at timestamptz,
+    fenced boolean NOT NULL
 );
 CREATE INDEX ON view_consents (subject_id);
-CREATE INDEX ON view_consents (valid_until) WHERE state = 'granted';
+CREATE INDEX ON view_consents (valid_until) WHERE state = 'granted' AND NOT fenced;
 """
 
 _ANSWER = Statement(
@@ -51,6 +52,7 @@ SET purpose = excluded.purpose, recipient_ids = excluded.recipient_ids, categori
 
 _WITHDRAW = update("view_consents", "consent_id", "state", "withdrawn_at")
 _EXPIRE = update("view_consents", "consent_id", "state")
+_FENCE = update("view_consents", "subject_id", "fenced")
 
 
 def _terms(state: str) -> Callable[[Record, Writes], None]:
@@ -69,6 +71,7 @@ def _terms(state: str) -> Callable[[Record, Writes], None]:
             "valid_until": data["valid_until"],
             "recorded_at": record.occurred_at,
             "granted_at": record.occurred_at if state == "granted" else None,
+            "fenced": False,
         }
         writes.add(_ANSWER, row["consent_id"], row)
 
@@ -86,11 +89,18 @@ def _expired(record: Record, writes: Writes) -> None:
     writes.add(_EXPIRE, consent_id, {"consent_id": consent_id, "state": "expired"})
 
 
+def _fenced(record: Record, writes: Writes) -> None:
+    """Nothing can be recorded about a person who is erased whole, so their consents never fall due."""
+    if record.data["whole_person"]:
+        writes.flush()
+        writes.add(_FENCE, record.stream_id, {"subject_id": record.stream_id, "fenced": True})
+
+
 class Consents(ReadModel):
     """Consents by person."""
 
     name = "consents"
-    version = 1
+    version = 2
     tables = _TABLES
     handlers: ClassVar[Handlers] = {
         "ConsentRequested": _terms("asked"),
@@ -98,6 +108,7 @@ class Consents(ReadModel):
         "ConsentRefused": _terms("refused"),
         "ConsentWithdrawn": _withdrawn,
         "ConsentExpired": _expired,
+        "ErasureFenced": _fenced,
     }
 
 
@@ -110,7 +121,7 @@ FROM view_consents WHERE subject_id = %s ORDER BY recorded_at, consent_id
 
 _DUE = """
 SELECT subject_id::text, consent_id::text FROM view_consents
-WHERE state = 'granted' AND valid_until <= %s ORDER BY valid_until, consent_id LIMIT %s
+WHERE state = 'granted' AND NOT fenced AND valid_until <= %s ORDER BY valid_until, consent_id LIMIT %s
 """
 
 
@@ -127,7 +138,7 @@ def consents_of(cursor: Cursor, subject_id: UUID, at: datetime) -> list[dict[str
 def due_to_expire(cursor: Cursor, at: datetime, limit: int = 100) -> list[tuple[UUID, UUID]]:
     """Return (person, consent) of granted consents that are over at a moment, those that ran out first first.
 
-    A consent is over from its ``valid_until`` on (policy clause 3).
+    A consent is over from its ``valid_until`` on (policy clause 3). Those of people who are erased whole are left out.
     """
     cursor.execute(_DUE, (at, limit))
     return [(UUID(subject_id), UUID(consent_id)) for subject_id, consent_id in cursor]

@@ -34,7 +34,8 @@ _SET_STATE = update("view_people", "subject_id", "state")
 def _registered(record: Record, writes: Writes) -> None:
     row = {
         "subject_id": record.stream_id,
-        "state": "registered",
+        # A registration that was parked may be taken in after the purge.
+        "state": "erased" if writes.purged(record.stream_id) else "registered",
         "language": record.data["language"],
         "registered_at": record.occurred_at,
         "identity": writes.sealed(record, "identity"),
@@ -56,7 +57,7 @@ class People(ReadModel):
     """People by id."""
 
     name = "people"
-    version = 1
+    version = 2
     tables = _TABLES
     sealed = (SealedColumn("view_people", "identity"),)
     handlers: ClassVar[Handlers] = {"SubjectRegistered": _registered, "ErasureFenced": _fenced, PURGE: _erased}

@@ -103,6 +103,10 @@ class Writes:
         whole = record.sealed_field(field)
         return whole.to_json() if whole else None
 
+    def purged(self, id_: UUID) -> bool:
+        """Return whether a key scope or a whole person, named in a sealed part of the batch, was purged before."""
+        return id_ in self._tombstones
+
     def erased(self, tombstones: Mapping[UUID, Any]) -> None:
         """From here on, store these tombstones (by key scope or person) where a sealed value would go."""
         for erased, tombstone in tombstones.items():

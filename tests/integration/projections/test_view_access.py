@@ -57,7 +57,7 @@ def test_who_waits_is_woken_by_the_commit(feed, views, connect):
         committed = time.monotonic()
         _, woken = waiting.result(timeout=10)
 
-    assert woken - committed < 0.2
+    assert woken - committed < 1
 
 
 def test_the_moves_of_other_views_do_not_end_the_wait(feed, views, connect):
@@ -142,15 +142,16 @@ def test_an_unreachable_database_is_unavailable():
     assert str(failed.value) == "the views cannot be reached"
 
 
-def test_a_connection_that_the_server_ended_is_replaced(feed, views, connect):
+def test_connections_that_the_server_ended_cost_one_error_and_are_replaced(feed, views, connect):
     feed(People())
-    views.positions()
+    with views.connection(), views.connection():
+        pass
     with connect() as observer, observer.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = 'casekeeper views' AND datname = current_database()"
         )
-        assert cursor.rowcount == 1
+        assert cursor.rowcount == 2
     with pytest.raises(ViewsUnavailable):
         views.positions()
 

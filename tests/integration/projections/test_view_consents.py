@@ -42,9 +42,9 @@ def shown(consent: str, state: str, **changes) -> dict:
 
 
 JOURNEY = (
-    terms("ConsentRequested", uid(1), "2026-03-01T10:00:00.000000Z"),
+    terms("ConsentRequested", uid(9), "2026-03-01T10:00:00.000000Z"),
     terms("ConsentGranted", uid(2), "2026-03-02T10:00:00.000000Z"),
-    terms("ConsentGranted", uid(1), "2026-03-03T10:00:00.000000Z"),
+    terms("ConsentGranted", uid(9), "2026-03-03T10:00:00.000000Z"),
     terms("ConsentRefused", uid(3), "2026-03-04T10:00:00.000000Z"),
     event(
         "ConsentWithdrawn",
@@ -60,7 +60,7 @@ JOURNEY = (
 )
 
 EXPECTED = [
-    shown(uid(1), "granted", granted_at="2026-03-03T10:00:00.000000Z"),
+    shown(uid(9), "granted", granted_at="2026-03-03T10:00:00.000000Z"),
     shown(uid(2), "withdrawn", granted_at="2026-03-02T10:00:00.000000Z", withdrawn_at="2026-03-05T10:00:00.000000Z"),
     shown(uid(3), "refused"),
     shown(uid(4), "expired", granted_at="2026-03-06T10:00:00.000000Z", valid_until="2026-06-01T00:00:00.000000Z"),
@@ -115,3 +115,31 @@ def test_what_is_due_to_expire_is_what_was_granted_and_is_over(feed):
     assert consents.ask(due_to_expire, UNTIL) == [(UUID(BEN), UUID(uid(2))), (UUID(ANA), UUID(uid(1)))]
     assert consents.ask(due_to_expire, UNTIL, limit=1) == [(UUID(BEN), UUID(uid(2)))]
     assert consents.ask(due_to_expire, datetime(2026, 4, 30, tzinfo=UTC)) == []
+
+
+@pytest.mark.parametrize(
+    ("whole", "due"),
+    [(True, [(UUID(BEN), UUID(uid(2)))]), (False, [(UUID(ANA), UUID(uid(1))), (UUID(BEN), UUID(uid(2)))])],
+)
+@pytest.mark.parametrize("how", ["take", "take_one_by_one"])
+def test_consents_of_a_person_who_is_erased_whole_never_fall_due(feed, how, whole, due):
+    consents = feed(Consents())
+    fenced = {
+        "request_id": uid(70),
+        "certificate_id": uid(71),
+        "whole_person": whole,
+        "scope_ids": [],
+        "withheld": [],
+        "withheld_grounds": [],
+    }
+    getattr(consents, how)(
+        terms("ConsentRequested", uid(1), "2026-01-01T00:00:00.000000Z", until="2026-03-01T00:00:00.000000Z"),
+        terms("ConsentGranted", uid(1), "2026-01-01T00:00:00.000000Z", until="2026-03-01T00:00:00.000000Z"),
+        terms(
+            "ConsentGranted", uid(2), "2026-01-01T00:00:00.000000Z", until="2026-04-01T00:00:00.000000Z", subject=BEN
+        ),
+        event("ErasureFenced", ANA, fenced),
+    )
+
+    assert consents.ask(due_to_expire, UNTIL) == due
+    assert [item["state"] for item in consents.ask(consents_of, UUID(ANA), UNTIL)] == ["expired"]

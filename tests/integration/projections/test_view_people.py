@@ -54,6 +54,16 @@ def test_the_state_follows_the_erasure_of_the_whole_person(feed):
     assert states == ["registered", "fenced", "erased"]
 
 
+def test_a_person_whose_registration_is_taken_in_after_the_purge_is_erased(feed):
+    people = feed(People())
+    people.take(keys_destroyed(ANA, [uid(10)], whole=True), registered(BEN, uid(11)))
+    people.take(registered(ANA, uid(10)))
+
+    assert people.ask(person, UUID(ANA))["state"] == "erased"
+    assert people.ask(person, UUID(ANA))["identity"] == TOMBSTONE
+    assert people.ask(person, UUID(BEN))["state"] == "registered"
+
+
 def test_the_erasure_of_a_part_leaves_the_person_registered(feed):
     people = feed(People())
     people.take(registered(ANA, uid(10)), fenced(ANA, whole=False), keys_destroyed(ANA, [uid(99)], whole=False))

@@ -80,6 +80,15 @@ def test_cases_are_listed_newest_first_with_their_open_tasks(feed, how):
     assert (page.items, page.next) == (EXPECTED, None)
 
 
+@pytest.mark.parametrize("type_", ["IntakeSubmitted", "IntakeAmended", "NoteAdded"])
+def test_work_on_a_case_is_seen_in_its_time_of_change(feed, type_):
+    worklist = feed(Worklist())
+    worklist.take(case_opened(CASE, ANA))
+    worklist.take(on_case(type_, {}, "2026-03-04T10:00:00.000000Z"))
+
+    assert [item["updated_at"] for item in worklist.ask(cases).items] == ["2026-03-04T10:00:00.000000Z"]
+
+
 def test_next_due_is_the_earliest_open_task(feed):
     worklist = feed(Worklist())
     worklist.take(*JOURNEY[:5])
