@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from domain.errors import FieldProblem, InvalidInput
 
@@ -44,7 +44,10 @@ def read_body() -> dict[str, Any]:
     """
     if request.mimetype != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMediaType
-    return parse_object(request.get_data(cache=False))
+    raw = request.get_data(cache=False)
+    if len(raw) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return parse_object(raw)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

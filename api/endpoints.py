@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -104,8 +105,7 @@ def post(
     def register(view: View) -> View:
         schema, example = body
         documented = blueprint.doc(
-            summary=(view.__doc__ or view.__name__).strip().splitlines()[0],
-            description=_rights(allowed),
+            **_texts(view, allowed),
             parameters=list(parameters),
             requestBody={
                 "required": True,
@@ -139,8 +139,7 @@ def query(
     def register(view: View) -> View:
         answers: Answers = {200: (answer, example), **({304: None} if tagged else {})}
         documented = blueprint.doc(
-            summary=(view.__doc__ or view.__name__).strip().splitlines()[0],
-            description=_rights(allowed),
+            **_texts(view, allowed),
             parameters=[*parameters, *([IF_NONE_MATCH] if tagged else [])],
             responses=_responses(answers, READ_PROBLEMS + missing * (404,) + refusable * (409, 410)),
         )(_permitted(view, allowed))
@@ -165,8 +164,11 @@ def _permitted(view: View, allowed: Pairs) -> View:
     return permitted
 
 
-def _rights(allowed: Pairs) -> str:
-    return "Allowed: " + ", ".join(f"{role} for {purpose}" for role, purpose in sorted(allowed)) + "."
+def _texts(view: View, allowed: Pairs) -> dict[str, str]:
+    """Return summary and description: a view's docstring, first line and rest, and who may call it."""
+    summary, _, rest = inspect.cleandoc(view.__doc__ or view.__name__).partition("\n")
+    rights = "Allowed: " + ", ".join(f"{role} for {purpose}" for role, purpose in sorted(allowed)) + "."
+    return {"summary": summary.rstrip("."), "description": " ".join([rights, *rest.split()])}
 
 
 def _responses(answers: Answers, problems: Sequence[int]) -> dict[str, Any]:

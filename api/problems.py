@@ -127,4 +127,4 @@ def wants_html() -> bool:
     path = request.path
     if path.startswith(("/v1/", "/health/")) or path in ("/metrics", "/openapi.json"):
         return False
-    return request.accept_mimetypes.best == "text/html"
+    return "text/html" in request.headers.get("Accept", "")

@@ -5,29 +5,35 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Callable
 
 import structlog
 from flask import Flask
 
-from api.app import create_app
+from api.app import Replay, create_app
 from application.logging import configure
 from application.settings import Settings
 from application.wiring import build_service
 from projections.views import Views
+from vault.vault import Vault
 
 THREADS = 32
 """Requests served at once by one process. Appends of concurrent requests are committed together, so threads pay."""
 _PR_SET_PDEATHSIG = 1
 
 
-def application() -> Flask:
-    """Return the application of this process. Ends the process when store, keys or issuers cannot be used."""
+def application(replay_source: Callable[[Settings, Vault], Replay] | None = None) -> Flask:
+    """Return the application of this process; ``replay_source`` makes what answers replays, which read Kafka.
+
+    Ends the process when store, keys or issuers cannot be used.
+    """
     _die_with_parent()
     settings = Settings.load()
     configure(settings.log_level)
     try:
         service = build_service(settings)
-        return create_app(settings, service, Views(settings.views_dsn, size=THREADS), None)
+        replay = replay_source(settings, service.vault) if replay_source is not None else None
+        return create_app(settings, service, Views(settings.views_dsn, size=THREADS), replay)
     except Exception as error:
         structlog.get_logger("api").critical("api cannot start", error=error)
         raise SystemExit(1) from None

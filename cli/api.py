@@ -31,7 +31,7 @@ def command(threads: int) -> None:
     port = int(settings.port) if settings.port else _port(settings.host)
     click.echo(f"http://{settings.host}:{port}")
     server = Server(
-        "api.serving:application",
+        "cli.serving:application",
         factory=True,
         address=settings.host,
         port=port,

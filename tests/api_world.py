@@ -5,9 +5,14 @@ It takes every event from the store to every projection, in order, and drives er
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +23,11 @@ from flask import Flask
 from api.app import create_app
 from api.dev_tokens import DevIssuer
 from application.examples import BODIES
-from application.settings import Settings
+from application.settings import Settings, variable
 from application.wiring import build_saga, build_service
 from domain.errors import RetriableError
 from domain.record import Record
+from ops.ports import answers, free_port
 from projections import health
 from projections.catalogue import projections
 from projections.positions import advance, prepare
@@ -148,6 +154,40 @@ class World:
         subject = self.people.intake.post("/v1/subjects", body).json["id"]
         opened = self.people.intake.post("/v1/cases", {"subject_id": subject, "kind": "second_opinion"})
         return subject, opened.json["id"]
+
+
+def environment(world: World, **more: str) -> dict[str, str]:
+    """Return the environment of a process of this world."""
+    settings = {variable(field.name): str(getattr(world.settings, field.name)) for field in fields(world.settings)}
+    return {**os.environ, **settings, **more}
+
+
+@contextmanager
+def api_process(world: World) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Run ``casekeeper api`` for real and give its port and process; ends it, if it still runs, with SIGTERM."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "api"],
+        env=environment(world, CASEKEEPER_PORT=str(port)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until_answering(port, process)
+        yield port, process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def wait_until_answering(port: int, process: subprocess.Popen[str]) -> None:
+    """Return once the server accepts connections."""
+    deadline, pause = time.monotonic() + 30, threading.Event()
+    while not answers(port):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline, "the API does not answer"
+        pause.wait(0.05)
 
 
 class Caller:

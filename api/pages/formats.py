@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Flask
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from api.case_view import is_tombstone
 from api.pages.session import form_token, keep_form_cookie
@@ -19,7 +20,9 @@ def register(app: Flask) -> None:
     """Give templates these filters."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(words=words, moment=moment, day=day, address=address, query=query, name=person_name)
+    app.jinja_env.filters.update(
+        words=words, moment=moment, day=day, address=address, query=query, name=person_name, code=code
+    )
     app.jinja_env.tests.update(tombstone=is_tombstone)
     app.jinja_env.globals.update(form_token=form_token)
     app.after_request(keep_form_cookie)
@@ -55,6 +58,11 @@ def address(value: Any) -> str:
         return value or ""
     town = " ".join(part for part in (value.get("postal_code"), value.get("city")) if part)
     return ", ".join(part for part in [*(value.get("lines") or []), town, value.get("country")] if part)
+
+
+def code(text: str) -> Markup:
+    """Return text with what stands between backticks marked up as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def query(filters: dict[str, Any]) -> str:

@@ -15,8 +15,8 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 from api import problem_types as types
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
 from api.request_scope import request_id, rooms
-from api.tokens import Claims
 from application.caller import Caller
+from application.permissions import READERS
 from domain.errors import NotAllowed, NotAuthenticated
 
 blueprint = Blueprint("session", __name__)
@@ -48,11 +48,12 @@ DEV_PEOPLE = (
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who looks at a page, as its header shows it."""
+    """Who looks at a page, as its header shows it; ``home`` is what their first page is called."""
 
     id: str
     role: str
     purpose: str
+    home: str
 
 
 @blueprint.get("/signin")
@@ -99,7 +100,7 @@ def page(view: View) -> View:
             response.delete_cookie(SESSION)
             return response
         g.caller = claims.caller(request_id())
-        g.viewer = _viewer(claims)
+        g.viewer = _viewer(g.caller)
         return view(**ids)
 
     return signed_in
@@ -152,8 +153,9 @@ def _development_token(person: DevPerson) -> str:
     return DevIssuer(rooms().settings, rooms().service.vault).issue(person.actor, [person.role], person.purpose)
 
 
-def _viewer(claims: Claims) -> Viewer:
-    return Viewer(claims.subject, ", ".join(sorted(claims.roles)), claims.purpose or "none")
+def _viewer(caller: Caller) -> Viewer:
+    home = "Worklist" if may(caller, READERS["worklist"]) else "Open a case"
+    return Viewer(caller.id, ", ".join(sorted(caller.roles)), caller.purpose or "none", home)
 
 
 def _mac(value: str) -> str:

@@ -93,10 +93,10 @@ def _rows(items: list[dict[str, Any]], identities: dict[str, Any]) -> list[dict[
 
 def _counts(cursor: Any, filters: dict[str, Any]) -> list[dict[str, Any]]:
     mine = viewer().id
-    both = [("All", None, worklist.counts(cursor)), ("Mine", mine, worklist.counts(cursor, mine))]
+    both = [("", None, worklist.counts(cursor)), ("My ", mine, worklist.counts(cursor, mine))]
     return [
         {
-            "label": f"{label} {count.state}",
+            "label": f"{label}{count.state} cases",
             "count": count.count,
             "filters": count.filters,
             "current": filters == {"state": count.state, "assignee": assignee},

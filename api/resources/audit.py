@@ -14,7 +14,7 @@ from api.endpoints import CHECKED_PROBLEMS, post
 from api.json_answers import json_response
 from api.request_scope import caller, rooms
 from api.sample import ID, TIME
-from api.shapes import INSTANT, NUMBER, listed, thing
+from api.shapes import IDENTIFIER, INSTANT, NUMBER, listed, nullable, thing
 from application.permissions import READERS
 from application.schemas.loading import load
 from application.schemas.wire import Identifier, Instant, WireSchema
@@ -23,9 +23,19 @@ from domain.errors import NotFound
 blueprint = Blueprint("audit", __name__, description="What happened, from the log alone")
 
 _ANSWER = thing(
-    as_of=thing(position=NUMBER, time=INSTANT), history=listed({"type": "object"}), state={"type": "object"}
+    as_of=thing(position=NUMBER, time=nullable(INSTANT)),
+    subject_id=IDENTIFIER,
+    case_id=nullable(IDENTIFIER),
+    history=listed({"type": "object"}),
+    state={"type": "object"},
 )
-_EXAMPLE: dict[str, Any] = {"as_of": {"position": 41, "time": TIME}, "history": [], "state": {}}
+_EXAMPLE: dict[str, Any] = {
+    "as_of": {"position": 41, "time": TIME},
+    "subject_id": ID,
+    "case_id": None,
+    "history": [],
+    "state": {},
+}
 
 
 class AsOf(fields.Field[Any]):
@@ -62,12 +72,16 @@ class ReplaySchema(WireSchema):
     problems=CHECKED_PROBLEMS,
 )
 def replay() -> Response:
-    """Replay a person or a case from the log; erased parts are tombstones, and the reading is recorded."""
+    """Replay a person or a case.
+
+    From the log alone, as of a position or time, or to its end. Sealed parts stay sealed, erased ones are tombstones
+    with their certificates, and the reading is recorded.
+    """
     asked = load(ReplaySchema, read_body())
     replay_of = rooms().replay
     if replay_of is None:
         raise NotFound("replay")
     found = replay_of(**asked)
-    subject_ids: list[UUID] = [asked["subject_id"]] if asked["subject_id"] else []
+    subject_ids = [UUID(found["subject_id"])]
     rooms().service.reading.open(caller(), "replay", {}, subject_ids=subject_ids, case_id=asked["case_id"])
     return json_response(found)

@@ -126,7 +126,10 @@ command(blueprint, f"{_CASE_PATH}/closure", "close_case", _CLOSED, done(state="c
     ],
 )
 def list_cases() -> Response:
-    """List cases, newest first."""
+    """List cases.
+
+    Newest first.
+    """
     given = parameters("after", "state", "assignee", "limit", "cursor")
     filters: dict[str, Any] = {
         "state": word(given, "state", vocabulary.CASE_STATES),
@@ -152,7 +155,10 @@ def list_cases() -> Response:
     tagged=True,
 )
 def read_case(case_id: UUID) -> Response:
-    """Read a case, its parts opened."""
+    """Read a case.
+
+    Its parts are opened for the caller's purpose, and the reading is recorded.
+    """
     wait_for_view("case_page", parameters("after"))
     found = opened_case(case_id)
     return tagged_response(found, tag(found["updated_at"], found))

@@ -65,7 +65,10 @@ command(blueprint, f"{_PATH}/<uuid:consent_id>/withdrawal", "withdraw_consent", 
     missing=True,
 )
 def list_consents(subject_id: UUID) -> Response:
-    """List a person's consents, in the order they were first recorded."""
+    """List a person's consents.
+
+    In the order they were first recorded, with their states as they are now.
+    """
     wait_for_view("consents", parameters("after"))
     items = consent_rows(subject_id)
     check_person(subject_id, items)

@@ -78,6 +78,9 @@ command(
     missing=True,
 )
 def list_disclosures(subject_id: UUID) -> Response:
-    """List a person's disclosures: the accounting."""
+    """List a person's disclosures.
+
+    The accounting of disclosures, in the order they were asked for.
+    """
     wait_for_view("disclosures", parameters("after"))
     return json_response({"items": opened_disclosures(subject_id), "next": None})

@@ -25,7 +25,10 @@ blueprint = Blueprint("policies", __name__, description="The privacy policy, as 
     allowed=ANYONE,
 )
 def list_policies() -> Response:
-    """List the policy's versions, oldest first."""
+    """List the policy's versions.
+
+    Oldest first.
+    """
     parameters()
     policies = rooms().service.policies
     current = policies.in_force(rooms().service.clock()).version

@@ -88,7 +88,10 @@ for step, operation, shape, example in (
     ],
 )
 def list_requests() -> Response:
-    """List people's requests, newest first."""
+    """List people's requests.
+
+    Newest first.
+    """
     given = parameters("after", "state", "right", "limit", "cursor")
     filters: dict[str, Any] = {
         "state": word(given, "state", REQUEST_STATES),
@@ -114,7 +117,11 @@ def list_requests() -> Response:
     refusable=True,
 )
 def preview_erasure(request_id: UUID) -> Response:
-    """Show what an erasure would erase, withhold and find already gone; that it was shown is recorded."""
+    """Preview an erasure.
+
+    Shows what it would erase, what it would withhold and on what ground, and what is already gone; that it was shown
+    is recorded.
+    """
     wait_for_view("requests", parameters("after"))
     return execute("preview_erasure", with_person(request_id), {})
 
@@ -130,6 +137,9 @@ def preview_erasure(request_id: UUID) -> Response:
     refusable=True,
 )
 def erasure_certificate(request_id: UUID) -> Response:
-    """Show an erasure's certificate; 404 `certificate-pending` until it stands."""
+    """Show an erasure's certificate.
+
+    Answers 404 `certificate-pending` until every view has purged.
+    """
     wait_for_view("requests", parameters("after"))
     return execute("erasure_certificate", with_person(request_id), {})

@@ -44,7 +44,10 @@ command(blueprint, "/v1/subjects", "register_subject", ref("Made"), MADE)
     tagged=True,
 )
 def read_subject(subject_id: UUID) -> Response:
-    """Read a person."""
+    """Read a person.
+
+    The identity is opened for the caller's purpose, and the reading is recorded.
+    """
     wait_for_view("people", parameters("after"))
     row = find("people", "person", lambda: person_row(subject_id))
     fields = {"identity": row["identity"]}

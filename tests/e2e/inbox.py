@@ -21,7 +21,7 @@ def over_inbox(copy: Copy) -> Iterator[Publish]:
     client = Client(
         copy.status()["kafka"],
         inbox_key=inbox_key,
-        publisher_id=registered["id"],
+        publisher_id=registered["publisher_id"],
         private_key=registered["private_key"],
     )
 

@@ -146,8 +146,13 @@ class Watched:
 
     def sign_in(self, role: str) -> Page:
         self.page.goto(f"{self.origin}/")
-        self.page.get_by_role("button", name=role).click()
+        self.follow("button", role)
         return self.page
+
+    def follow(self, role: str, name: str) -> None:
+        """Use a link or button and wait for the page it leads to."""
+        with self.page.expect_navigation():
+            self.page.get_by_role(role, name=name).click()
 
     def check(self) -> None:
         """Check what holds of every page: it fits the window, came from here, and nothing complained."""
@@ -160,7 +165,7 @@ class Watched:
         assert self.page.locator("main").count() == 1
 
 
-@pytest.fixture(params=["telephone", "desk", "desk-dark"])
+@pytest.fixture
 def watched(request, browser, origin) -> Iterator[Watched]:
     viewport = TELEPHONE if request.param == "telephone" else DESK
     scheme = "dark" if request.param.endswith("dark") else "light"
@@ -170,12 +175,17 @@ def watched(request, browser, origin) -> Iterator[Watched]:
     made.context.close()
 
 
+everywhere = pytest.mark.parametrize("watched", ["telephone", "desk", "desk-dark"], indirect=True)
+both_widths = pytest.mark.parametrize("watched", ["telephone", "desk"], indirect=True)
+
+
 def shoot(watched: Watched, name: str) -> None:
     """Keep a picture where CASEKEEPER_PICTURES says, for whoever wants to look."""
     if folder := os.environ.get("CASEKEEPER_PICTURES"):
-        watched.page.screenshot(path=str(Path(folder) / f"{name}-{watched.name}.png"), full_page=True)
+        watched.page.screenshot(path=str(Path(folder) / f"{name}-{watched.name}.png"), full_page=name != "docs")
 
 
+@everywhere
 def test_sign_in_worklist_and_case(watched, told):
     watched.page.goto(f"{watched.origin}/signin")
     watched.check()
@@ -184,7 +194,7 @@ def test_sign_in_worklist_and_case(watched, told):
     watched.check()
     shoot(watched, "worklist")
     assert page.get_by_role("heading", level=1).inner_text() == "Worklist"
-    page.get_by_role("link", name="Lindqvist, Mara").click()
+    watched.follow("link", "Lindqvist, Mara")
     watched.check()
     shoot(watched, "case")
 
@@ -200,6 +210,7 @@ def test_sign_in_worklist_and_case(watched, told):
     assert "Released" in page.locator(".disclosures").inner_text()
 
 
+@everywhere
 def test_an_erased_person_has_a_look_of_their_own(watched, told):
     page = watched.sign_in("Case manager")
     page.goto(f"{watched.origin}/cases/{told.gone_case}")
@@ -217,11 +228,12 @@ def test_an_erased_person_has_a_look_of_their_own(watched, told):
     assert stripes.startswith("repeating-linear-gradient")
 
 
+@both_widths
 def test_a_regulator_sees_facts_and_no_content(watched, told):
     page = watched.sign_in("Regulator")
     watched.check()
     page.get_by_label("Case id").fill(told.case)
-    page.get_by_role("button", name="Open").click()
+    watched.follow("button", "Open")
     watched.check()
     shoot(watched, "masked")
 
@@ -231,6 +243,7 @@ def test_a_regulator_sees_facts_and_no_content(watched, told):
     assert "second opinion before an operation" not in page.content()
 
 
+@both_widths
 def test_the_api_page_and_failures(watched, told):
     page = watched.sign_in("Privacy officer")
     page.goto(f"{watched.origin}/docs")
@@ -264,7 +277,7 @@ def test_everything_can_be_reached_by_keyboard(browser, origin, told):
 def test_signing_out_closes_the_pages(browser, origin):
     watched = Watched(browser, origin, viewport=DESK)
     page = watched.sign_in("Case manager")
-    page.get_by_role("button", name="Sign out").click()
+    watched.follow("button", "Sign out")
     page.goto(f"{origin}/")
     url = page.url
     watched.context.close()

@@ -228,7 +228,13 @@ def test_a_replay_is_answered_by_what_the_application_was_given(world):
 
     def replay(**query):
         asked.append(query)
-        return {"as_of": {"position": 1, "time": "2026-03-01T00:00:00Z"}, "history": [], "state": {}}
+        return {
+            "as_of": {"position": 1, "time": None},
+            "subject_id": subject,
+            "case_id": None,
+            "history": [],
+            "state": {},
+        }
 
     app = create_app(world.settings, world.service, world.views, replay)
     regulator = Caller(app, world.token("regulator", "audit", "r1"))

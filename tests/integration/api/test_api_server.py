@@ -2,25 +2,18 @@
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import fields
 
 import pytest
+from api_world import api_process, environment
 
 from application.examples import BODIES
-from application.settings import variable
-from ops.ports import free_port
-
-
-def environment(world, **more):
-    settings = {variable(field.name): str(getattr(world.settings, field.name)) for field in fields(world.settings)}
-    return {**os.environ, **settings, **more}
+from ops.ports import answers
 
 
 def casekeeper(world, *arguments, **more):
@@ -32,35 +25,8 @@ def casekeeper(world, *arguments, **more):
 
 @pytest.fixture(scope="module")
 def port(world):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "api"],
-        env=environment(world, CASEKEEPER_PORT=str(port)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    _until_answering(port, process)
-    yield port
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err.decode()
-    assert out.decode().strip() == f"http://127.0.0.1:{port}"
-    assert b"Traceback" not in err
-
-
-def _until_answering(port, process):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read().decode()
-        try:
-            if call(port, "GET", "/health/live")[0] == 200:
-                return
-        except OSError:
-            time_to_look_again.wait(0.05)
-    raise AssertionError("the API does not answer")
-
-
-time_to_look_again = threading.Event()
+    with api_process(world) as (port, _):
+        yield port
 
 
 def call(port, method, path, body=None, **headers):
@@ -117,49 +83,36 @@ def test_a_header_that_is_no_http_is_refused_and_the_server_lives(world, port):
 
 
 def test_sigterm_finishes_what_is_under_way_and_ends_with_0(world):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "api"],
-        env=environment(world, CASEKEEPER_PORT=str(port)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    _until_answering(port, process)
     answers = []
-    with world.projector.paused():
-        _, case = world.registered()
-        path = f"/v1/cases/{case}?after={world.log.head()}"
-        headers = bearer(world, "case_manager", "casework")
-        waiting = threading.Thread(target=lambda: answers.append(call(port, "GET", path, **headers)[0]))
-        waiting.start()
-        waiting.join(0.5)
-        assert waiting.is_alive()
-        process.send_signal(signal.SIGTERM)
-    waiting.join(15)
+    with api_process(world) as (port, process):
+        with world.projector.paused():
+            _, case = world.registered()
+            path = f"/v1/cases/{case}?after={world.log.head()}"
+            headers = bearer(world, "case_manager", "casework")
+            waiting = threading.Thread(target=lambda: answers.append(call(port, "GET", path, **headers)[0]))
+            waiting.start()
+            waiting.join(0.5)
+            assert waiting.is_alive()
+            process.send_signal(signal.SIGTERM)
+        waiting.join(15)
+        out, err = process.communicate(timeout=15)
 
     assert answers == [200]
-    assert process.wait(timeout=15) == 0
-    process.stderr.close()
+    assert process.returncode == 0
+    assert out == f"http://127.0.0.1:{port}\n"
+    assert "Traceback" not in err
 
 
 def test_the_worker_ends_when_the_process_that_started_it_is_killed(world):
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "api"],
-        env=environment(world, CASEKEEPER_PORT=str(port)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _until_answering(port, process)
-    process.kill()
-    process.wait(timeout=10)
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            call(port, "GET", "/health/live")
-        except OSError:
-            break
-        assert time.monotonic() < deadline, "somebody still answers"
+    with api_process(world) as (port, process):
+        process.kill()
+        process.wait(timeout=10)
+        deadline, pause = time.monotonic() + 10, threading.Event()
+        while answers(port):
+            assert time.monotonic() < deadline, "somebody still answers"
+            pause.wait(0.05)
+
+    assert process.returncode == -signal.SIGKILL
 
 
 def test_the_process_ends_with_an_error_when_the_store_is_away(world):

@@ -135,7 +135,7 @@ def test_counts_click_through_to_what_they_count(world):
     assigned = world.people.manager.post(f"/v1/cases/{case}/assignments", {"assignee": "a1"})
     world.views.wait_for("worklist", assigned.json["receipt"]["position"], 10)
     page = browser.get("/").text
-    href, count = re.search(r'href="(/\?[^"]+)"[^>]*><b>([\d,]+)</b> Mine open', page).groups()
+    href, count = re.search(r'href="(/\?[^"]+)"[^>]*><b>([\d,]+)</b> My open cases', page).groups()
     listed = browser.get(href.replace("&amp;", "&")).text
 
     assert int(count) == len(re.findall(r'<th scope="row"', listed)) > 0
