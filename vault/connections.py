@@ -88,6 +88,23 @@ class Connections:
         """Run one transaction; it is durable when this returns. Raises ``KeysUnavailable``."""
         return self._run(work, transaction)
 
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """Give one connection for several transactions and advisory locks; the locks end with the block.
+
+        Driver errors pass through, but for ``KeysUnavailable`` when there is no connection to be had.
+        """
+        with self._free:
+            connection = self._take_alive()
+            try:
+                yield connection
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock_all()")
+            except BaseException:
+                connection.close()
+                raise
+            self._give(connection)
+
     def fresh(self) -> Connection:
         """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""
         return connect(self._dsn)
@@ -121,6 +138,17 @@ class Connections:
         with suppress(IndexError):
             return self._idle.pop()
         return connect(self._dsn)
+
+    def _take_alive(self) -> Connection:
+        connection = self._take()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except psycopg2.Error:
+            connection.close()
+            self.close()
+            return connect(self._dsn)
+        return connection
 
     def _give(self, connection: Connection) -> None:
         if connection.closed == 0 and connection.info.transaction_status == 0:

@@ -31,9 +31,10 @@ class DestructionRecord:
     finished_at: datetime | None
 
 
-def lock_destructions(cursor: Cursor) -> None:
-    """Wait until no other session destroys keys, and keep others from it until this session ends."""
+def lock_destructions(cursor: Cursor) -> bool:
+    """Wait until no other session destroys keys, keep others from it until this session ends, and return ``True``."""
     cursor.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    return True
 
 
 def try_lock_destructions(cursor: Cursor) -> bool:

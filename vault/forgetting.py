@@ -17,7 +17,7 @@ If one row does not open, nothing is destroyed and ``Tampered`` is raised.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -69,6 +69,10 @@ class Destruction:
     scope_ids: list[UUID]
 
 
+class _BusyError(Exception):
+    """Another session destroys keys just now."""
+
+
 class Forgetting:
     """Destroys keys, one session at a time. ``after_step`` is called with the name of each step that was done."""
 
@@ -83,7 +87,7 @@ class Forgetting:
         Repeated under the same certificate it returns the first outcome; ``InvalidInput`` if that left out something
         now asked for. Raises ``KeyNeverExisted``, ``KeysUnavailable``, ``KeyringMismatch``, ``Tampered``.
         """
-        with self._alone() as session:
+        with self._alone(destruction_rows.lock_destructions) as session:
             self._finish(session)
             if not self._done(session, request):
                 with session.cursor() as cursor:
@@ -98,27 +102,22 @@ class Forgetting:
 
     def resume(self) -> None:
         """Finish what an earlier process left, unless another is at it. Raises like :meth:`destroy`."""
-        with self._alone(wait=False) as session:
-            if session is not None:
-                self._finish(session)
+        with suppress(_BusyError), self._alone(destruction_rows.try_lock_destructions) as session:
+            self._finish(session)
 
     @contextmanager
-    def _alone(self, *, wait: bool = True) -> Iterator[Connection]:
-        session = self._connections.fresh()
+    def _alone(self, lock: Callable[[Cursor], bool]) -> Iterator[Connection]:
+        """Give a session in which nobody else destroys keys. Raises ``_BusyError`` if the lock is not to be had."""
         try:
-            with session.cursor() as cursor:
-                if wait:
-                    destruction_rows.lock_destructions(cursor)
-                elif not destruction_rows.try_lock_destructions(cursor):
-                    yield None
-                    return
-            yield session
+            with self._connections.session() as session:
+                with session.cursor() as cursor:
+                    if not lock(cursor):
+                        raise _BusyError
+                yield session
         except psycopg2.Error as error:
             raise unavailable(error) from None
         except KeyMissing:
             raise KeyringMismatch(OLDER) from None
-        finally:
-            session.close()
 
     def _done(self, session: Connection, request: Request) -> bool:
         with session.cursor() as cursor:
@@ -132,8 +131,7 @@ class Forgetting:
         return found is not None
 
     def _rewrap(self, cursor: Cursor, request: Request, ref: RootRef) -> None:
-        tree_rows.take_root(cursor)
-        root = tree_rows.read_root(cursor)
+        root = tree_rows.take_root(cursor)
         people = request.subject_ids - tree_rows.destroyed_people(cursor, request.subject_ids)
         asked = tree_rows.scopes_by_id(cursor, request.scope_ids).values()
         concerned = people | {record.scope.subject_id for record in asked}
@@ -189,9 +187,15 @@ class Forgetting:
             fresh.close()
 
     def _destroy_other_roots(self, cursor: Cursor, _: list[DestructionRecord]) -> None:
+        """Destroy every root key that was there before the one in force was read.
+
+        In that order: should this process have been stopped and its session ended, the read fails; what was listed
+        before a read that succeeds, under the lock, and is not in force, never will be.
+        """
+        there = self._keyring.roots()
         in_force = tree_rows.read_root(cursor).ref
         self._keyring.load_root(in_force)
-        for ref in self._keyring.roots():
+        for ref in there:
             if ref != in_force:
                 self._keyring.destroy_root(ref)
 

@@ -53,13 +53,11 @@ def _register(cursor: Cursor, fanout: int) -> Installation:
 
 def _plant(cursor: Cursor, keyring: FileKeyring) -> None:
     """Make the first root key and the top of the tree, unless another process just did."""
-    tree_rows.take_root(cursor)
+    tree_rows.take_installation(cursor)
     found = tree_rows.read_installation(cursor)
     if found is None or found.ref is not None:
         return
     keyring.check()
-    for orphan in keyring.roots():
-        keyring.destroy_root(orphan)
     ref = keyring.create_root(1)
     tree_rows.set_root(cursor, ref)
     top = new_node(uuid4(), INNER, ref, level=1, place=0)

@@ -62,25 +62,18 @@ class KeyTree:
         self._keyring = keyring
 
     def load(self, scope_ids: Collection[UUID]) -> dict[UUID, Lookup]:
-        """Return, for each scope that ever existed, its key, the record of its destruction, or why it does not open.
+        """Return, for each scope that ever existed, its key, its tombstone, or why its key does not open.
 
-        What does not open is read once more, and judged only if the same rows are still there: a rotation may have
-        passed between the rows and the root key.
+        The rows of a path are one snapshot, so versions in it never disagree but by tampering. A root key that is gone
+        by the time it is asked for is another matter: a rotation has passed, and the path is read again.
         """
-        seen: object = None
         for _ in range(_ATTEMPTS):
-            nodes, scopes = self._connections.read(
-                lambda cursor: (tree_rows.paths(cursor, scope_ids), tree_rows.scopes_by_id(cursor, scope_ids))
-            )
-            settled, seen = seen == (frozenset(nodes), scopes), (frozenset(nodes), scopes)
+            nodes = self._connections.read(lambda cursor: tree_rows.paths(cursor, scope_ids))
+            scopes = self._connections.read(lambda cursor: tree_rows.scopes_by_id(cursor, scope_ids))
             try:
-                found = self._open(nodes, scopes)
+                return self._open(nodes, scopes)
             except KeyMissing:
-                if settled:
-                    self._explain_missing_root(nodes, scope_ids)
-                continue
-            if settled or not any(isinstance(entry, Tampered) for entry in found.values()):
-                return found
+                self._explain_missing_root(nodes, scope_ids)
         raise KeysUnavailable("keys kept changing while they were read")
 
     def provision(self, scope: KeyScope) -> UUID:
@@ -145,10 +138,8 @@ class KeyTree:
 
     def _provision(self, cursor: Cursor, scope: KeyScope) -> UUID:
         person = scope.subject_id
-        if not tree_rows.lock_person(cursor, person):
-            self._add_person(cursor, person)
-            if not tree_rows.lock_person(cursor, person):
-                raise _LookAgainError
+        if not (tree_rows.lock_person(cursor, person) or self._add_person(cursor, person)):
+            raise _LookAgainError
         scope_id = uuid4()
         if not tree_rows.insert_scope(cursor, scope_id, scope):
             raise _LookAgainError
@@ -158,10 +149,9 @@ class KeyTree:
             raise _LookAgainError
         return scope_id
 
-    def _add_person(self, cursor: Cursor, subject_id: UUID) -> None:
-        """Add a person's node with the inner nodes above it that are missing; nothing if another just did."""
-        tree_rows.share_root(cursor)
-        root = tree_rows.read_root(cursor)
+    def _add_person(self, cursor: Cursor, subject_id: UUID) -> bool:
+        """Add a person's node and the inner nodes above it that are missing; return ``False`` if another was first."""
+        root = tree_rows.share_root(cursor)
         if tree_rows.destroyed_people(cursor, [subject_id]):
             raise Fenced([subject_id])
         place = tree_rows.next_place(cursor)
@@ -175,16 +165,15 @@ class KeyTree:
                 self._add_below(cursor, known, new_node(uuid4(), INNER, parent, level=level, place=at))
                 known.update(tree_rows.nodes_at(cursor, [(level, at)]))
             parent = known[level, at]
-        self._add_below(cursor, known, new_node(subject_id, PERSON, parent, level=0, place=place))
+        return self._add_below(cursor, known, new_node(subject_id, PERSON, parent, level=0, place=place))
 
-    def _add_below(self, cursor: Cursor, known: Mapping[tuple[int, int], Node], node: Node) -> None:
+    def _add_below(self, cursor: Cursor, known: Mapping[tuple[int, int], Node], node: Node) -> bool:
         tree = OpenedTree(known.values(), {}, self._keyring.load_root)
-        tree_rows.insert_nodes(cursor, [wrapped_node(node, SecretKey.new(), tree.key(node.parent_id))])
+        return tree_rows.insert_nodes(cursor, [wrapped_node(node, SecretKey.new(), tree.key(node.parent_id))]) == 1
 
     def _grow(self, cursor: Cursor) -> None:
         """Put a new top above the old one, unless another just did."""
-        tree_rows.take_root(cursor)
-        root = tree_rows.read_root(cursor)
+        root = tree_rows.take_root(cursor)
         if tree_rows.last_place(cursor) < root.fanout**root.top_level:
             return
         top = tree_rows.nodes_at(cursor, [(root.top_level, 0)])[root.top_level, 0]

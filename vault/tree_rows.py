@@ -46,13 +46,8 @@ class ScopeRecord:
     erased: Erased | None
 
 
-def share_root(cursor: Cursor) -> None:
-    """Lock the root against rotation and growth (FOR SHARE): then read it, in a statement of its own."""
-    cursor.execute("SELECT FROM key_root FOR SHARE")
-
-
-def take_root(cursor: Cursor) -> None:
-    """Lock the root for rotation, growth or planting (FOR UPDATE): then read it, in a statement of its own."""
+def take_installation(cursor: Cursor) -> None:
+    """Lock the root row, planted or not (FOR UPDATE): then read it, in a statement of its own."""
     cursor.execute("SELECT FROM key_root FOR UPDATE")
 
 
@@ -77,11 +72,19 @@ def insert_installation(cursor: Cursor, installation_id: UUID, form: int, fanout
 def read_root(cursor: Cursor) -> Root:
     """Return the root key in force. Raises ``KeysUnavailable`` when there is none yet."""
     cursor.execute("SELECT epoch, key_id, fanout, top_level FROM key_root WHERE epoch > 0")
-    row = cursor.fetchone()
-    if row is None:
-        raise KeysUnavailable("the key tree was never planted")
-    epoch, key_id, fanout, top_level = row
-    return Root(RootRef(epoch, key_id), fanout, top_level)
+    return _root(cursor)
+
+
+def share_root(cursor: Cursor) -> Root:
+    """Return the root key in force, its row locked against rotation and growth (FOR SHARE)."""
+    cursor.execute("SELECT epoch, key_id, fanout, top_level FROM key_root WHERE epoch > 0 FOR SHARE")
+    return _root(cursor)
+
+
+def take_root(cursor: Cursor) -> Root:
+    """Return the root key in force, its row locked for rotation or growth (FOR UPDATE)."""
+    cursor.execute("SELECT epoch, key_id, fanout, top_level FROM key_root WHERE epoch > 0 FOR UPDATE")
+    return _root(cursor)
 
 
 def set_root(cursor: Cursor, ref: RootRef) -> None:
@@ -247,6 +250,14 @@ def destroyed_people(cursor: Cursor, subject_ids: Collection[UUID]) -> set[UUID]
     """Return which of these people were destroyed whole."""
     cursor.execute("SELECT subject_id FROM destroyed_person WHERE subject_id = ANY (%s)", (list(subject_ids),))
     return {row[0] for row in cursor.fetchall()}
+
+
+def _root(cursor: Cursor) -> Root:
+    row = cursor.fetchone()
+    if row is None:
+        raise KeysUnavailable("the key tree was never planted")
+    epoch, key_id, fanout, top_level = row
+    return Root(RootRef(epoch, key_id), fanout, top_level)
 
 
 def _node(row: tuple[Any, ...]) -> Node:

@@ -4,48 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psycopg2
-import psycopg2.extras
 import pytest
 from psycopg2.extensions import make_dsn
+from vault_keys import Keys
 
 from store.migrate import migrate
 from vault.vault import MIGRATIONS, Vault
-
-FANOUT = 4
-
-
-@dataclass(frozen=True)
-class Keys:
-    """One installation: a migrated keys database and its keyring's folder."""
-
-    dsn: str = field(repr=False)
-    folder: Path
-
-    def open(self, **options: Any) -> Vault:
-        """Return a vault of this installation, as a process of its own would have it."""
-        return Vault.open_at(self.dsn, self.folder, **{"fanout": FANOUT, **options})
-
-    def sql(self, statement: str, *values: Any, by_hand: bool = False) -> list[tuple[Any, ...]]:
-        """Run one statement as the tables' owner; ``by_hand`` with the triggers of the key tables off."""
-        connection = psycopg2.connect(self.dsn)
-        try:
-            with connection, connection.cursor() as cursor:
-                tables = ["key_root", "key_node", "key_scope", "destruction", "destroyed_scope", "destroyed_person"]
-                for table in tables if by_hand else []:
-                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-                psycopg2.extras.register_uuid(conn_or_curs=cursor)
-                cursor.execute(statement, values)
-                rows = cursor.fetchall() if cursor.description else []
-                for table in tables if by_hand else []:
-                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
-                return rows
-        finally:
-            connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,19 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg2
 import pytest
+from stopped_keyring import StoppedKeyring
+from vault_keys import until, until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
 from vault import connections
-from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED
+from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED, Forgetting, Request
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 KILLED = 9
@@ -42,13 +45,6 @@ def killed_after(step, keys, certificate, subjects, scopes=()):
 
 def roots(keys):
     return sorted(path.name for path in keys.folder.glob("root-*.key"))
-
-
-def until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -98,11 +94,7 @@ def test_killed_inside_the_transaction(keys, vault):
     with holder, holder.cursor() as cursor:
         cursor.execute("SELECT FROM key_node WHERE node_id = %s FOR SHARE", (str(facts[1].subject_id),))
         process = started(keys, "", certificate, [facts[0].subject_id], [])
-        until(
-            lambda: keys.sql(
-                "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ 'UPDATE key_node'"
-            )
-        )
+        until_waiting(keys, "UPDATE key_node")
         assert len(roots(keys)) == 2
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -168,8 +160,39 @@ def test_a_second_destruction_waits_and_then_says_it_cannot(keys, vault, monkeyp
         before = time.monotonic()
 
         with pytest.raises(KeysUnavailable):
-            vault.destroy(uuid4(), AT, [facts[0].subject_id], [])
+            keys.open().destroy(uuid4(), AT, [facts[0].subject_id], [])
 
     holder.close()
     assert time.monotonic() - before >= 0.4
     assert all_open(vault, facts)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", ["roots", "create_root", "destroy_root"])
+@pytest.mark.parametrize("orphan", [False, True], ids=["", "with an orphan"])
+def test_stopped_its_session_ended_and_overtaken_it_destroys_nothing_of_the_others(keys, vault, call, when, orphan):
+    facts = seal_people(vault, 6, ("medical",))
+    first, second = uuid4(), uuid4()
+    if orphan:
+        killed_after(ROOT_CREATED, keys, uuid4(), [facts[0].subject_id])
+
+    def overtake() -> None:
+        keys.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = "
+            "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        for fact in facts[1:3]:
+            keys.open().destroy(second if fact is facts[1] else uuid4(), AT, [fact.subject_id], [])
+
+    keyring = StoppedKeyring(keys, call, when, overtake)
+    forgetting = Forgetting(connections.Connections(keys.dsn), keyring, lambda step: None)
+    with suppress(KeysUnavailable):
+        forgetting.destroy(Request(first, AT, frozenset([facts[0].subject_id]), frozenset()))
+
+    after = keys.open()
+    assert keyring.was_stopped
+    assert len(roots(keys)) == 1
+    assert all_erased(after, facts[1:2], second)
+    assert all_open(after, facts[3:])
+    assert after.destroy(first, AT, [facts[0].subject_id], []).scope_ids == [facts[0].scope_id]
+    assert all_open(after, facts[3:])

@@ -6,11 +6,14 @@ from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
-from conftest import FANOUT
+from stopped_keyring import StoppedKeyring
+from vault_keys import FANOUT, until_waiting
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import Fenced
 from domain.sealed import KeyScope
+from vault.connections import Connections
+from vault.vault import Vault
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 
@@ -182,6 +185,57 @@ def test_a_new_key_and_a_destruction_of_the_person_at_once_leave_nothing_behind(
         assert {row.state for row in rows} == {"destroyed"}
         assert made is None or made in {row.scope_id for row in rows}
         assert keys.sql("SELECT count(*) FROM key_node WHERE %s IN (node_id, parent_id)", subject) == [(0,)]
+
+
+@pytest.mark.parametrize("call", ["sealing", "reading"])
+def test_a_rotation_that_passes_between_the_rows_and_the_root_key_is_read_again(keys, vault, call):
+    facts = seal_people(vault, 2 * FANOUT, ("medical",))
+    mine, doomed = facts[0], facts[FANOUT]
+    keyring = StoppedKeyring(
+        keys, "load_root", "before", lambda: keys.open().destroy(uuid4(), AT, [doomed.subject_id], [])
+    )
+    stopped = Vault(Connections(keys.dsn), keyring)
+
+    if call == "reading":
+        assert stopped.open(mine.field) == mine.value
+    else:
+        fact = seal_fact(stopped, mine.subject_id, "payment")
+        assert keys.open().open(fact.field) == fact.value
+
+    assert keyring.was_stopped
+    assert keys.sql("SELECT epoch FROM key_root") == [(2,)]
+
+
+def test_the_database_makes_a_new_key_wait_for_a_rotation_of_its_parent(keys, vault):
+    """Also where the one that makes the key took no lock."""
+    fact = seal_fact(vault, uuid4())
+    scope_id = uuid4()
+    keys.sql(
+        "INSERT INTO key_scope (scope_id, subject_id, category, engagement) VALUES (%s, %s, 'payment', 1)",
+        scope_id,
+        fact.subject_id,
+    )
+    rotation = psycopg2.connect(keys.dsn)
+    with rotation.cursor() as cursor:
+        cursor.execute(
+            "UPDATE key_node SET version = version + (kind = 'person')::int, "
+            "parent_version = parent_version + (kind = 'data')::int WHERE kind <> 'inner'"
+        )
+
+    with ThreadPoolExecutor(1) as pool:
+        insert = pool.submit(
+            keys.sql,
+            "INSERT INTO key_node (node_id, kind, version, parent_id, parent_version, wrapped, fingerprint) "
+            "SELECT %s, kind, 1, parent_id, 1, wrapped, sha256('other') FROM key_node WHERE kind = 'data'",
+            scope_id,
+        )
+        until_waiting(keys, "INSERT INTO key_node")
+        rotation.commit()
+        with pytest.raises(psycopg2.Error) as refused:
+            insert.result()
+
+    rotation.close()
+    assert refused.value.pgcode == "CKV01"
 
 
 @pytest.mark.parametrize(

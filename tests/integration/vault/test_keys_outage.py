@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from conftest import Keys
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn, parse_dsn
+from vault_keys import Keys
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import KeysUnavailable

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from conftest import Keys
+from vault_keys import Keys
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import KeyringMismatch, KeysUnavailable

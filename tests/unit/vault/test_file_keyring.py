@@ -1,8 +1,10 @@
+import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -158,6 +160,22 @@ def test_processes_that_ask_at_once_get_one_secret(keyring, folder):
     assert got[1:] == got[:1] * 3
     assert len(set(got[0])) == 20
     assert not list(folder.glob(".new-*"))
+
+
+def test_a_secret_is_not_made_or_destroyed_while_another_process_does_so(keyring, folder):
+    keyring.create_root(1)
+    kept = keyring.secret("kept")
+    descriptor = os.open(folder / ".lock", os.O_WRONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    with ThreadPoolExecutor(2) as pool:
+        made, destroyed = pool.submit(keyring.secret, "new"), pool.submit(keyring.destroy_secret, "kept")
+        assert wait([made, destroyed], timeout=0.3).done == set()
+        assert keyring.secret("kept") == kept, "reading needs no lock"
+        os.close(descriptor)
+
+    assert len(made.result()) == 32
+    assert keyring.secrets() == ["new"]
 
 
 def test_another_installation_s_keyring_is_refused(keyring, folder):

@@ -1,0 +1,60 @@
+"""An installation's keys, seen from outside: opened by a process of its own, and changed by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extras
+
+from vault.vault import Vault
+
+FANOUT = 4
+
+
+@dataclass(frozen=True)
+class Keys:
+    """One installation: a migrated keys database and its keyring's folder."""
+
+    dsn: str = field(repr=False)
+    folder: Path
+
+    def open(self, **options: Any) -> Vault:
+        """Return a vault of this installation, as a process of its own would have it."""
+        return Vault.open_at(self.dsn, self.folder, **{"fanout": FANOUT, **options})
+
+    def sql(self, statement: str, *values: Any, by_hand: bool = False) -> list[tuple[Any, ...]]:
+        """Run one statement as the tables' owner; ``by_hand`` with the triggers of the key tables off."""
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                tables = ["key_root", "key_node", "key_scope", "destruction", "destroyed_scope", "destroyed_person"]
+                for table in tables if by_hand else []:
+                    cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                psycopg2.extras.register_uuid(conn_or_curs=cursor)
+                cursor.execute(statement, values)
+                rows = cursor.fetchall() if cursor.description else []
+                for table in tables if by_hand else []:
+                    cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+                return rows
+        finally:
+            connection.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return when the condition holds; fail after 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+
+def until_waiting(keys: Keys, statement: str) -> None:
+    """Return when a session waits for a lock in a statement that contains this text."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, %s) > 0"
+    until(lambda: keys.sql(waiting, statement))
