@@ -41,7 +41,7 @@ class Secrets(Protocol):
 
 def current_kid(vault: Secrets, now: datetime) -> str:
     """Return the key id to encrypt to, making a key when there is none young enough. Raises ``KeysUnavailable``."""
-    born = {kid: at for kid, at in _kids(vault).items() if now - at < KEY_LIFE}
+    born = {kid: at for kid, at in _kids(vault).items() if at <= now < at + KEY_LIFE}
     return max(born, key=lambda kid: (born[kid], kid)) if born else rotate(vault, now)
 
 

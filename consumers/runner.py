@@ -77,8 +77,17 @@ class ProjectionRunner:
             if page:
                 self._take(connection, position, page)
                 position = page[-1].position
+            elif self._set_back(connection, position):
+                return
             self._tick(connection)
             self._report("retrying" if self._tick_error else "running", self._tick_error)
+
+    def _set_back(self, connection: Connection, position: int) -> bool:
+        """Return, now and then, whether somebody dropped the view for it to be built anew; then lead it from 0."""
+        if time.monotonic() < self._chores_due:
+            return False
+        with connection, connection.cursor() as cursor:
+            return positions.positions(cursor).get(self._projection.name) != position
 
     def _prepare(self, connection: Connection) -> int:
         position = positions.prepare(connection, self._projection)

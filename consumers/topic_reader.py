@@ -34,7 +34,7 @@ class TopicReader:
         self._mac = mac
         self._consumer: KafkaConsumer | None = None
         self._reached: int | None = None
-        self._from_start = False
+        self._searched: int | None = None
         self._one_seen = False
         self._checked = 0.0
         self._stuck_at: int | None = None
@@ -108,7 +108,6 @@ class TopicReader:
         begin, end = self._bounds(client)
         client.seek(self._partition, begin if from_start else min(begin + after, end))
         self._reached = after
-        self._from_start = from_start or after == 0
         self._one_seen = False
         self._checked = time.monotonic()
 
@@ -134,7 +133,9 @@ class TopicReader:
     def _ahead(self, published: Published) -> bool:
         """A position too high: a gap, unless the topic was made anew and begins with what was under way just then."""
         assert self._reached is not None
-        if not self._from_start:
+        if self._searched != self._reached:
+            # Perhaps another topic of the same name by now: what comes next is looked for from its start, once.
+            self._searched = self._reached
             with log_errors():
                 self._seek(self._client(), self._reached, from_start=True)
             return False

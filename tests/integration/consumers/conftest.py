@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-import vault
 from log_copy import LogCopy
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn
 
+import vault
 from application.policies import Policies
 from application.reading import Reading
 from application.record_mapper import RecordMapper
@@ -78,14 +78,21 @@ def log_copy(settings) -> Iterator[LogCopy]:
 
 
 @pytest.fixture(scope="module")
-def service(new_schema: NewSchema, pg_keys, new_database, tmp_path_factory) -> Iterator[Service]:
-    """The service on real PostgreSQL."""
+def service_stores(new_schema: NewSchema, pg_keys, new_database, tmp_path_factory) -> tuple[str, str, str]:
+    """Where the service's stores are: connection strings of events and keys, migrated, and the keyring's folder."""
     events_dsn, keys_dsn = new_schema("events"), new_database(pg_keys, "keys")
     migrate(events_dsn)
     migrate(keys_dsn, Path(vault.__file__).parent / "migrations")
+    return events_dsn, keys_dsn, str(tmp_path_factory.mktemp("keyring"))
+
+
+@pytest.fixture(scope="module")
+def service(service_stores: tuple[str, str, str]) -> Iterator[Service]:
+    """The service on real PostgreSQL."""
+    events_dsn, keys_dsn, keyring = service_stores
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
-    keys = Vault.open_at(keys_dsn, tmp_path_factory.mktemp("keyring"))
+    keys = Vault.open_at(keys_dsn, Path(keyring))
     resources = Resources(log, keys, Policies.load(), RecordMapper())
     yield Service(resources, Reading(resources, now), now)
     log.close()

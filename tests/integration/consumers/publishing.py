@@ -1,0 +1,108 @@
+"""A publishing service, written with JOSE libraries alone, and what the tests of the inbox look at."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from joserfc import jwe, jws
+from joserfc.jwk import OKPKey
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from log_copy import everything, running
+
+from application.caller import Caller
+from application.inbox_keys import current_jwk
+from application.service import Service
+from application.settings import Settings
+from consumers.inbox import Inbox
+from consumers.inbox_handler import InboxHandler
+from consumers.topics import DEADLETTERS, INBOX, INBOX_PARTITIONS, OUTCOMES
+
+OPERATOR = Caller("operators", "op1", frozenset({"operator"}), "operations", "cli", uuid4())
+
+
+class Publisher:
+    """A registered publisher, its key, and its messages."""
+
+    def __init__(self, service: Service, settings: Settings, name: str = "forms") -> None:
+        self.service = service
+        self.settings = settings
+        self.key = OKPKey.generate_key("Ed25519")
+        body = {"service": name, "public_key": self.key.as_dict(private=False)["x"]}
+        self.id = service.execute("register_publisher", OPERATOR, {}, body).body["id"]
+        self._producer = KafkaProducer(bootstrap_servers=settings.kafka, max_request_size=2_000_000)
+
+    def sign(self, payload: bytes, **header: Any) -> str:
+        return jws.serialize_compact(
+            {"alg": "EdDSA", "kid": self.id, **header}, payload, self.key, algorithms=["EdDSA"]
+        )
+
+    def encrypt(self, signed: str, **header: Any) -> str:
+        jwk = current_jwk(self.service.vault, datetime.now(UTC))
+        protected = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM", "kid": jwk["kid"], **header}
+        key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+        return jwe.encrypt_compact(protected, signed, key, algorithms=[protected["alg"], protected["enc"], "DEF"])
+
+    def seal(self, message: Mapping[str, Any]) -> bytes:
+        return self.encrypt(self.sign(json.dumps(message).encode())).encode()
+
+    def put(self, value: bytes, key: str = "", partition: int | None = None) -> None:
+        """Put bytes on the inbox."""
+        topic = self.settings.topic(INBOX)
+        self._producer.send(topic, key=key.encode(), value=value, partition=partition).get(timeout=10)
+
+    def send(self, command: str, data: Mapping[str, Any], *, partition: int | None = None, **changes: Any) -> str:
+        """Publish a command, with ``changes`` to the message. Return its id."""
+        fields = {"message_id": str(uuid4()), "command": command, "actor": "forms-1", "purpose": "intake", "data": data}
+        return self.send_message({**fields, **changes}, partition)
+
+    def send_message(self, message: Mapping[str, Any], partition: int | None = None) -> str:
+        self.put(self.seal(message), message["message_id"], partition)
+        return message["message_id"]
+
+    def close(self) -> None:
+        self._producer.close(timeout=5)
+
+
+class Answers:
+    """The outcomes and the dead letters of a copy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+
+    def outcomes(self) -> dict[str, list[dict[str, Any]]]:
+        """Return message id → its outcomes, in the order of the topic."""
+        found = defaultdict(list)
+        for message in self._read(OUTCOMES, INBOX_PARTITIONS):
+            outcome = json.loads(message.value)
+            assert message.key.decode() == outcome["message_id"]
+            found[outcome["message_id"]].append(outcome)
+        return found
+
+    def dead_letters(self) -> list[Any]:
+        return self._read(DEADLETTERS, 1)
+
+    def committed(self) -> int:
+        """Return how many messages the inbox's group has committed."""
+        group = KafkaConsumer(bootstrap_servers=self._settings.kafka, group_id=self._settings.topic("casekeeper-inbox"))
+        topic = self._settings.topic(INBOX)
+        offsets = [group.committed(TopicPartition(topic, number)) or 0 for number in range(INBOX_PARTITIONS)]
+        group.close(autocommit=False)
+        return sum(offsets)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _read(self, name: str, partitions: int) -> list[Any]:
+        topic = self._settings.topic(name)
+        return everything(self._consumer, *(TopicPartition(topic, number) for number in range(partitions)))
+
+
+def taking(service: Service, settings: Settings):
+    """Run the inbox as the worker does."""
+    return running("inbox", lambda report: Inbox(settings, InboxHandler(service), report).run)

@@ -1,0 +1,65 @@
+"""The inbox's keys: replaced daily, kept as long as a message to them may lie on the topic, never made again."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from application import inbox_keys
+from application.service import Service
+
+WEEKS = count()
+
+
+@pytest.fixture
+def born() -> datetime:
+    """A moment in a week of the test's own, so that no other test's key is in it."""
+    return datetime(2031, 5, 4, 10, 0, tzinfo=UTC) + timedelta(weeks=next(WEEKS))
+
+
+@pytest.fixture
+def kid(service: Service, born: datetime) -> str:
+    return inbox_keys.rotate(service.vault, born)
+
+
+def test_a_key_is_current_for_a_day(service: Service, kid: str, born: datetime) -> None:
+    assert inbox_keys.current_kid(service.vault, born + timedelta(hours=23, minutes=59)) == kid
+    assert inbox_keys.current_kid(service.vault, born + timedelta(hours=24)) != kid
+
+
+def test_the_published_key_belongs_to_the_private_one(service: Service, kid: str, born: datetime) -> None:
+    jwk = inbox_keys.current_jwk(service.vault, born)
+    secret = inbox_keys.private_key(service.vault, kid)
+
+    assert (jwk["kid"], jwk["kty"], jwk["crv"], jwk["alg"]) == (kid, "OKP", "X25519", "ECDH-ES+A256KW")
+    assert "d" not in jwk
+    own, public = X25519PrivateKey.generate(), _public(jwk["x"])
+    assert own.exchange(public) == X25519PrivateKey.from_private_bytes(secret).exchange(own.public_key())
+
+
+def test_a_key_outlives_its_messages_and_is_then_destroyed(service: Service, kid: str, born: datetime) -> None:
+    last_message = born + timedelta(hours=25)
+    gone_from_topic = last_message + timedelta(hours=25)
+
+    assert kid not in inbox_keys.destroy_expired(service.vault, gone_from_topic)
+    assert inbox_keys.private_key(service.vault, kid) is not None
+    assert kid in inbox_keys.destroy_expired(service.vault, gone_from_topic + timedelta(hours=1, seconds=1))
+    assert inbox_keys.private_key(service.vault, kid) is None
+
+
+@pytest.mark.parametrize(
+    "kid", ["20310504100000-00000000", "../../relay-mac", "", "20310504100000-0000000G", "x" * 300]
+)
+def test_asking_for_a_key_makes_none(service: Service, kid: str, born: datetime) -> None:
+    before = service.vault.secrets()
+
+    assert inbox_keys.private_key(service.vault, kid) is None
+    assert service.vault.secrets() == before
+
+
+def _public(x: str) -> X25519PublicKey:
+    return X25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "="))

@@ -1,0 +1,113 @@
+"""What is due by the clock: consents that have run out, secrets whose time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+
+from application import inbox_keys
+from application.caller import Caller
+from application.examples import BODIES
+from application.service import Service
+from application.settings import Settings
+from consumers.schedule import Schedule
+from domain.record import Record
+from projections import positions
+from projections.consents import Consents
+from projections.views import Views
+
+FOR_PERSON = Caller("forms", "f1", frozenset({"service"}), "rights", "api", uuid4())
+INTAKE = Caller("forms", "f1", frozenset({"service"}), "intake", "api", uuid4())
+OFFICER = Caller("staff", "p1", frozenset({"privacy_officer"}), "rights", "api", uuid4())
+NOW = datetime.now(UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(service: Service, clock: Clock) -> Service:
+    """The service by a clock that tests can set."""
+    return Service(service.resources, service.reading, clock)
+
+
+@pytest.fixture
+def schedule(timed: Service, settings: Settings) -> Iterator[Schedule]:
+    views = Views(settings.views_dsn)
+    yield Schedule(settings, timed, views, lambda *_: None)
+    views.close()
+
+
+def consent(service: Service, until: datetime | None) -> tuple[str, str]:
+    """Grant a consent; return person and consent."""
+    person = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body["id"]
+    recipient = service.execute("register_agreement", OFFICER, {}, BODIES["register_agreement"]).body["recipient_id"]
+    terms = {**BODIES["grant_consent"], "recipient_ids": [recipient], "valid_until": until and until.isoformat()}
+    return person, service.execute("grant_consent", FOR_PERSON, {"subject_id": person}, terms).body["id"]
+
+
+def catch_up(service: Service, settings: Settings) -> None:
+    """Let the view of consents take in what the log has."""
+    connection = psycopg2.connect(settings.views_dsn)
+    view = Consents()
+    position = positions.prepare(connection, view)
+    with connection, connection.cursor() as cursor:
+        for stored in service.log.read_from(position + 1, 10_000):
+            view.apply(cursor, Record.parse(stored.position, stored.record))
+            positions.advance(cursor, view.name, stored.position - 1, stored.position)
+    connection.close()
+
+
+def types(service: Service, person: str) -> list[str]:
+    return [stored.type for stored in service.log.read_stream(UUID(person))]
+
+
+def test_a_consent_expires_when_its_time_is_over_and_once(timed, settings, schedule, clock) -> None:
+    over, _ = consent(timed, NOW + timedelta(hours=1))
+    lasting, _ = consent(timed, NOW + timedelta(days=2))
+    unlimited, _ = consent(timed, None)
+    catch_up(timed, settings)
+    schedule.once(clock.now)
+    before = types(timed, over)
+    clock.now = NOW + timedelta(hours=1, seconds=1)
+    schedule.once(clock.now)
+    # The view is behind: it says the consent is due still.
+    schedule.once(clock.now)
+
+    assert "ConsentExpired" not in before
+    assert types(timed, over).count("ConsentExpired") == 1
+    assert "ConsentExpired" not in types(timed, lasting) + types(timed, unlimited)
+
+
+def test_a_new_inbox_key_is_there_before_anybody_asks(timed, settings, schedule, clock) -> None:
+    catch_up(timed, settings)
+    clock.now = NOW + timedelta(days=400)
+    schedule.once(clock.now)
+
+    kid = inbox_keys.current_kid(timed.vault, clock.now)
+    assert kid.startswith(f"{clock.now:%Y%m%d%H%M%S}")
+
+
+def test_secrets_past_their_time_are_destroyed(timed, settings, schedule, clock) -> None:
+    catch_up(timed, settings)
+    old = inbox_keys.rotate(timed.vault, NOW)
+    timed.vault.secret(f"body-mac-{NOW:%Y-%m-%d}")
+    clock.now = NOW + timedelta(days=4)
+    schedule.replace_secrets(clock.now)
+
+    assert inbox_keys.private_key(timed.vault, old) is None
+    assert f"body-mac-{NOW:%Y-%m-%d}" not in timed.vault.secrets()
