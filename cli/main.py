@@ -20,7 +20,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("cli.demo", "Load the demonstration set."),
     "audit": ("cli.audit", "Replay the log."),
     "actors": ("cli.actors", "Register publishing services and their keys."),
-    "keys": ("cli.keys", "Look at the key tree and the keyring."),
     "rebuild": ("cli.rebuild", "Build a view anew from the log."),
     "migrate": ("cli.migrate", "Bring the databases to the current schema."),
     "api": ("cli.api", "Run one API process."),

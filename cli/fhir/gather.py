@@ -43,19 +43,28 @@ class Found:
 
 @dataclass(frozen=True)
 class Gathered:
-    """One person, whole: who they are, the best of their registrations, whether and when they died, all that is
-    clinical."""
+    """One person, whole: who they are, the best of their registrations and its place (file, index), whether and when
+    they died, and all that is clinical."""
 
     identity: tuple[str, ...]
     registration: Registration
+    place: tuple[int, int]
     death: tuple[bool, str | None]
     found: list[Found]
+
+
+@dataclass(frozen=True)
+class _PatientRecord:
+    rank: tuple[Any, ...]
+    registration: Registration
+    death: tuple[bool, str | None]
+    place: tuple[int, int]
 
 
 @dataclass
 class _UnderWay:
     remaining: int
-    records: list[tuple[tuple[Any, ...], Registration, tuple[bool, str | None]]] = field(default_factory=list)
+    records: list[_PatientRecord] = field(default_factory=list)
     found: dict[Key | int, Found] = field(default_factory=dict)
 
 
@@ -174,7 +183,7 @@ class Gatherer:
         replaced = any(link.get("type") == "replaced-by" for link in objs(patient, "link"))
         written = json.dumps([registration.identity, registration.language, registration.time_zone], sort_keys=True)
         best = (not replaced, patient.get("active") is not False, self._newness(entry, patient), len(written), written)
-        state.records.append((best, registration, deceased(patient)))
+        state.records.append(_PatientRecord(best, registration, deceased(patient), (entry.file, entry.index)))
 
     def _newness(self, entry: Entry, resource: Json) -> tuple[str, int, int]:
         return self._index.newness(version_of(resource), place_of(entry).document, entry.ordinal)
@@ -189,9 +198,10 @@ class Gatherer:
                 self._report.leave_out(found.type, "patient-deleted", *found.entry)
             return None
         self._report.people["found"] += 1
-        _, registration, _ = max(state.records, key=lambda record: record[0])
-        died = max((death for _, _, death in state.records), key=lambda death: (death[0], death[1] or ""))
-        return Gathered(self._people.persons[number].identity, registration, died, list(state.found.values()))
+        best = max(state.records, key=lambda record: record.rank)
+        died = max((record.death for record in state.records), key=lambda death: (death[0], death[1] or ""))
+        identity = self._people.persons[number].identity
+        return Gathered(identity, best.registration, best.place, died, list(state.found.values()))
 
     def _leave_out(self, entry: Entry, type_: str, reason: str) -> None:
         self._report.leave_out(type_, reason, entry.file, entry.index)

@@ -37,6 +37,7 @@ class Import:
     intakes."""
 
     identity: tuple[str, ...]
+    place: tuple[int, int]
     registration: dict[str, Any]
     answers: list[dict[str, Any]]
 
@@ -71,7 +72,7 @@ def build_import(person: Gathered, language: str, policy_version: str, report: R
     if not complete:
         report.details["Encounter", "reason-shortened"] += 1
     answers = list(_answers(reason, lists, [i.body for i in in_order(insurances)]))
-    return Import(person.identity, person.registration.body(language, policy_version), answers)
+    return Import(person.identity, person.place, person.registration.body(language, policy_version), answers)
 
 
 def _answers(

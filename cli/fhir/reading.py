@@ -34,6 +34,11 @@ class FhirFiles:
         index = read_index(paths, on_read)
         return cls(paths, index, find_people(index))
 
+    @property
+    def number_of_people(self) -> int:
+        """Return how many people there are, those who were merged into others not counted."""
+        return sum(person.merged_into is None for person in self.people.persons)
+
     def imports(
         self, language: str, policy_version: str, report: Report, on_read: Progress = _unwatched
     ) -> Iterator[Import]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,12 @@ class Report:
     places_left_off: int = 0
     broken: int = 0
 
-    def leave_out(self, type_: str, reason: str, file: int, index: int) -> None:
-        """Count a resource that was not taken, and note its place."""
+    def leave_out(self, type_: str, reason: str, file: int, index: int, fields: Sequence[str] = ()) -> None:
+        """Count a resource that was not taken, and note its place, and the names of the fields that are the reason."""
         self.not_taken[type_, reason] += 1
         if len(self.places) < MOST_PLACES:
-            self.places.append({"file": file, "index": index, "resource": type_, "reason": reason})
+            place = {"file": file, "index": index, "resource": type_, "reason": reason}
+            self.places.append(place | ({"fields": list(fields)} if fields else {}))
         else:
             self.places_left_off += 1
 
