@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 from uuid import UUID, uuid4
@@ -27,7 +27,7 @@ class Tail:
         self._dsn = dsn
         self._page = page
         self._finish = Event()
-        self._thread = Thread(target=self._follow)
+        self._thread = Thread(target=self._follow, daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
@@ -52,6 +52,8 @@ def test_no_reader_skips_a_position_while_eight_processes_write(events_dsn: str)
     tails = [Tail(events_dsn, page) for page in (1, 7, 500)[:TAILS]]
     for writer in writers:
         writer.start()
+    for _, sender in ends:
+        sender.close()
     told = [receiver.recv() for receiver, _ in ends]
     for writer in writers:
         writer.join()
@@ -82,23 +84,25 @@ def test_a_fence_is_a_clean_cut(events_dsn: str) -> None:
     def use(log: EventLog) -> Callable[[], list[int]]:
         def run() -> list[int]:
             positions: list[int] = []
-            for _ in itertools.count():
+            for _ in range(2_000):
                 try:
                     positions += log.append(command(event(uuid4(), 1), uses=using)).positions
                 except Fenced:
                     return positions
-            raise AssertionError
+            raise AssertionError("never fenced")
 
         return run
 
     def fence(log: EventLog) -> None:
-        while log.head() < 30:
+        give_up = time.monotonic() + 30
+        while log.head() < 30 and time.monotonic() < give_up:
             log.wait_for_append(0.1)
         fenced_at.extend(log.append(fencing(scope)).positions)
 
     with EventLog(events_dsn) as one, EventLog(events_dsn) as two, EventLog(events_dsn) as three:
-        used = at_once(use(one), use(one), use(two), use(two), lambda: fence(three))[:-1]
+        *used, fencing_failed = at_once(use(one), use(one), use(two), use(two), lambda: fence(three))
 
+    assert fencing_failed is None
     positions = sorted(position for some in used for position in some)
     assert len(positions) >= 30
     assert positions == list(range(1, fenced_at[0]))

@@ -1,4 +1,4 @@
-"""A PostgreSQL server killed, and one put back to an older copy of its files, while the topic cannot be read."""
+"""A PostgreSQL server of the test's own: killed, put back to older files, and used with few rights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg2
 import pytest
-from store_builders import command, event, history, stored_ids
+from psycopg2.extensions import parse_dsn
+from store_builders import command, event, history, sql, stored_ids
 
 from domain.errors import StoreUnavailable
 from ops.postgres import ADMINISTRATOR, Cluster
@@ -26,7 +28,10 @@ class OwnServer:
         self._folder = folder
         self._cluster = Cluster(folder / "pg-main")
         self.start()
-        self.dsn = self._cluster.dsn(ADMINISTRATOR, "postgres")
+        self.dsn = self.dsn_of(ADMINISTRATOR)
+
+    def dsn_of(self, role: str) -> str:
+        return self._cluster.dsn(role, "postgres")
 
     def start(self) -> None:
         self._process = self._cluster.start(self._folder / "pg-main.log")
@@ -53,9 +58,9 @@ class OwnServer:
         return put_back
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[OwnServer]:
-    server = OwnServer(tmp_path)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    server = OwnServer(tmp_path_factory.mktemp("server"))
     migrate(server.dsn)
     yield server
     server.stop()
@@ -104,3 +109,29 @@ def test_a_crash_loses_nothing_and_an_old_copy_of_the_files_is_recognised(server
         log.admit_writes(incarnation, 6)
         assert log.append(history(uuid4(), 1)) == Appended((7,))
     assert [stored_ids(server.dsn)[p] for p, _ in published] == [e.event_id for _, e in published]
+
+
+def test_a_role_with_few_rights_appends_and_cannot_get_round_the_checks(server: OwnServer) -> None:
+    with EventLog(server.dsn) as log:
+        log.admit_writes(log.admission().incarnation, 0)
+    few = server.dsn_of("few_rights")
+    with sql(server.dsn) as cursor:
+        cursor.execute("CREATE ROLE few_rights LOGIN PASSWORD %s", (parse_dsn(few)["password"],))
+        cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO few_rights")
+        cursor.execute("GRANT EXECUTE ON FUNCTION append_commands TO few_rights")
+
+    with EventLog(few) as log:
+        position = log.append(history(uuid4(), 1)).positions[0]
+        assert log.head() == position
+        with pytest.raises(StoreUnavailable, match="permission denied"):
+            log.admit_writes(log.admission().incarnation, 0)
+        with pytest.raises(StoreUnavailable, match="permission denied"):
+            log.refill(position + 1, [event(uuid4(), 1)], [])
+    for statement in (
+        "INSERT INTO events VALUES (99, gen_random_uuid(), gen_random_uuid(), 1, 'NoteAdded', '')",
+        "UPDATE log_head SET position = 0",
+        "DELETE FROM events",
+        "INSERT INTO fences VALUES (gen_random_uuid(), 'scope', gen_random_uuid(), now(), 1)",
+    ):
+        with sql(few) as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(statement)
