@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, time
+from functools import cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -135,9 +136,15 @@ class TimeZone(fields.Field[str]):
     """A time zone of the IANA database."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        if not isinstance(value, str) or value not in available_timezones():
+        if not isinstance(value, str) or value not in _time_zones():
             raise ValidationError("must be an IANA time zone such as Europe/Berlin")
         return value
+
+
+@cache
+def _time_zones() -> set[str]:
+    # Asked of the file system, which takes far longer than a command.
+    return available_timezones()
 
 
 class ActorName(fields.Field[str]):

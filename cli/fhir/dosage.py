@@ -46,7 +46,7 @@ def _repeat(repeat: Json) -> str | None:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**6
 
 
 def _labelled(label: str, value: str | None) -> str | None:

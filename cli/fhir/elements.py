@@ -104,9 +104,9 @@ def comparable_instant(value: Any) -> str:
         return ""
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         return partial_date(value) or ""
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC).isoformat()
 
 
 def quantity_text(quantity: Json) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 from cli.fhir.addresses import Key, keys_of, place_of
 from cli.fhir.clinical import LeftOut
 from cli.fhir.documents import Entry, Unreadable
-from cli.fhir.elements import Json, objs
+from cli.fhir.elements import Json, code, objs
 from cli.fhir.index import Index, contained_patient, parts, spot_of, version_of
 from cli.fhir.mapping import Mapped, map_clinical
 from cli.fhir.patient import Registration, deceased, map_patient
@@ -123,7 +123,7 @@ class Gatherer:
             if self._first_turn and not self._index.in_history(entry.document):
                 self._leave_out(entry, shown(address(entry.deleted).type or None), "delete-request")
             return None
-        type_ = entry.resource.get("resourceType")
+        type_ = code(entry.resource, "resourceType")
         if self._first_turn:
             self._report.read[shown(type_)] += 1
         if type_ == PATIENT:

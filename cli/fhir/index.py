@@ -166,14 +166,14 @@ def version_of(resource: Json) -> Version:
     """Return a resource's version, to compare: its last update and its version number."""
     meta = obj(resource, "meta")
     number = code(meta, "versionId")
-    return comparable_instant(meta.get("lastUpdated")), int(number) if number.isdecimal() else -1
+    return comparable_instant(meta.get("lastUpdated")), int(number) if re.fullmatch(r"[0-9]{1,18}", number) else -1
 
 
 def _take(index: Index, entry: Entry) -> None:
     if entry.deleted is not None:
         _take_deletion(index, entry)
         return
-    type_ = entry.resource.get("resourceType")
+    type_ = code(entry.resource, "resourceType")
     if type_ == PATIENT:
         index.rows.append(_row(entry, entry.resource, None))
     elif type_ in CLINICAL:

@@ -232,7 +232,11 @@ class TestMedication:
         assert entry(self.order(dosageInstruction=[dosage]))["dose"] == expected
 
     def test_unusable_dosage(self):
-        assert "dose" not in entry(self.order(dosageInstruction=[{"timing": {"repeat": {"frequency": "2"}}}, 5]))
+        assert "dose" not in entry(
+            self.order(
+                dosageInstruction=[{"timing": {"repeat": {"frequency": 10**400, "period": 1, "periodUnit": "d"}}}, 5]
+            )
+        )
 
 
 class TestCoverage:

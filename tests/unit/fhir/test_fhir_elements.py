@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from cli.fhir.elements import codes, concept_text, objs, partial_date, quantity_text, span_text, text, texts
+from cli.fhir.elements import (
+    codes,
+    comparable_instant,
+    concept_text,
+    objs,
+    partial_date,
+    quantity_text,
+    span_text,
+    text,
+    texts,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +91,17 @@ def test_spans():
     assert span_text("2001", None) == "from 2001"
     assert span_text(None, "2001") == "until 2001"
     assert span_text(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2024-01-01T23:00:00+02:00", "2024-01-01T22:00:00Z"),
+        ("2024-01-01", "2024-01-01T00:00:01Z"),
+        ("2023", "2024-01-01T00:00:00Z"),
+        ("", "0001-01-01T00:00:00+14:00"),
+        ("no time", "9999-12-31T23:59:59-14:00"),
+    ],
+)
+def test_instants_compare_whatever_their_offset(earlier, later):
+    assert comparable_instant(earlier) < comparable_instant(later)

@@ -10,7 +10,7 @@ from domain.errors import EventTooLarge, InvalidInput, Tampered
 from domain.sealed import Binding
 from vault import sealing
 from vault.padding import pad
-from vault.primitives import SecretKey, encrypt, hkdf_sha256, hmac_sha256, prefixed
+from vault.primitives import SecretKey, encrypt, hkdf_expand, hmac_sha256, prefixed
 from vault.sealing import SealedValue, associated_data, event_key, seal, unseal
 
 BINDING = Binding(uuid4(), uuid4(), uuid4(), "IntakeSubmitted", 1, "answers")
@@ -100,6 +100,9 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     [
         pytest.param(lambda text: text[:4] + text[4:].replace("-", "+").replace("_", "/"), id="standard alphabet"),
         pytest.param(lambda text: text + "=", id="padded"),
+        pytest.param(lambda text: text[:-1] + "=", id="ends in padding"),
+        pytest.param(lambda text: text[:100] + "=" + text[101:], id="padding inside"),
+        pytest.param(lambda text: text[:100] + "!" + text[101:], id="no letter"),
         pytest.param(lambda text: text[:100] + "\n" + text[100:], id="line break"),
         pytest.param(lambda text: text[:-1] + LETTERS[LETTERS.index(text[-1]) ^ 1], id="loose bits"),
         pytest.param(lambda text: text + "AAAA", id="longer"),
@@ -136,7 +139,7 @@ def test_a_ciphertext_that_opens_under_two_keys_is_committed_to_one():
     """AES-GCM alone would take this forgery: the same tag made to fit under another key."""
     other = bytes(32)
     sealed = SealedValue.parse(seal(KEY, SCOPE, BINDING, VALUE))
-    keys = hkdf_sha256(other, prefixed(b"ck1/keys"), 64)
+    keys = hkdf_expand(other, prefixed(b"ck1/keys"), 64)
     associated = associated_data(BINDING, SCOPE)
     forged = replace(sealed, ciphertext=encrypt(keys[:32], sealed.nonce, pad(b'{"reason":"forged"}'), associated))
 
@@ -146,7 +149,7 @@ def test_a_ciphertext_that_opens_under_two_keys_is_committed_to_one():
 
 @pytest.mark.parametrize("plaintext", [b"[1]", b"{", b"\xff", b"null"])
 def test_a_keyholder_s_plaintext_that_is_no_object_is_refused(plaintext):
-    keys = hkdf_sha256(KEY, prefixed(b"ck1/keys"), 64)
+    keys = hkdf_expand(KEY, prefixed(b"ck1/keys"), 64)
     associated = associated_data(BINDING, SCOPE)
     nonce = bytes(12)
     commitment = hmac_sha256(keys[32:], prefixed(b"ck1/commitment", associated, nonce))
