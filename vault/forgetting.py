@@ -26,14 +26,13 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from domain.errors import FieldProblem, InvalidInput, KeyNeverExisted, KeyringMismatch, KeysUnavailable, Tampered
+from domain.errors import FieldProblem, InvalidInput, KeyNeverExisted, KeysUnavailable, Tampered
 from vault import destruction_rows, tree_rows
 from vault.connections import Connections, transaction, unavailable
 from vault.destruction_rows import DestructionRecord
-from vault.keyring import KeyMissing, Keyring, RootRef
+from vault.keyring import KeyMissing, Keyring, RootRef, lacks
 from vault.nodes import OpenedTree
 from vault.rotation import rotate
-from vault.tree import OLDER
 
 ROOT_CREATED = "root created"
 REWRAPPED = "rewrapped"
@@ -117,7 +116,7 @@ class Forgetting:
         except psycopg2.Error as error:
             raise unavailable(error) from None
         except KeyMissing:
-            raise KeyringMismatch(OLDER) from None
+            raise lacks(self._keyring, self._connections.read(tree_rows.read_root).ref) from None
 
     def _done(self, session: Connection, request: Request) -> bool:
         with session.cursor() as cursor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from domain.errors import KeyringMismatch
 from vault.primitives import SecretKey
 
 
@@ -24,6 +25,13 @@ class RootRef:
 
 class KeyMissing(LookupError):
     """The keyring answers and has no such key: to be judged by whoever asked (destroyed meanwhile, or mismatch)."""
+
+
+def lacks(keyring: Keyring, in_force: RootRef) -> KeyringMismatch:
+    """Return the error for a keyring that has not the root key in force, saying which of the two is of the past."""
+    if all(ref.epoch > in_force.epoch for ref in keyring.roots()):
+        return KeyringMismatch("the keyring lacks the root key in force: the keys cluster is older than the keyring")
+    return KeyringMismatch("the keyring lacks the root key in force: the keyring is older than the keys cluster")
 
 
 class WrappingKey(Protocol):

@@ -13,7 +13,7 @@ from typing import NoReturn
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from domain.errors import Tampered
 
@@ -27,7 +27,7 @@ _SHA256 = SHA256()
 
 def prefixed(*items: bytes) -> bytes:
     """Join byte strings, each after its length in 4 bytes, big-endian, so that no two different lists join alike."""
-    return b"".join(len(item).to_bytes(4, "big") + item for item in items)
+    return b"".join([len(item).to_bytes(4, "big") + item for item in items])
 
 
 def new_key() -> bytes:
@@ -42,7 +42,17 @@ def new_nonce() -> bytes:
 
 def hkdf_sha256(key: bytes, info: bytes, length: int = KEY_BYTES, salt: bytes = b"") -> bytes:
     """Return ``length`` bytes derived from a key (RFC 5869, extract and expand). Raises ``ValueError`` past 8160."""
-    return HKDF(_SHA256, length, salt or None, info).derive(key)
+    return hkdf_expand(hkdf_extract(key, salt), info, length)
+
+
+def hkdf_extract(key: bytes, salt: bytes = b"") -> bytes:
+    """Return the 32-byte pseudorandom key of an input key (RFC 5869, 2.2)."""
+    return HKDF.extract(_SHA256, salt or None, key)
+
+
+def hkdf_expand(pseudorandom_key: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
+    """Return ``length`` bytes for one stated use (RFC 5869, 2.3). Raises ``ValueError`` past 8160."""
+    return HKDFExpand(_SHA256, length, info).derive(pseudorandom_key)
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -71,12 +81,13 @@ def decrypt(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> b
 class SecretKey:
     """32 secret bytes that wrap other keys or have keys derived from them. Neither printed nor pickled."""
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "_pseudorandom")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise Tampered("a key is not 32 bytes long")
         self._bytes = key
+        self._pseudorandom = b""
 
     @classmethod
     def new(cls) -> SecretKey:
@@ -94,7 +105,8 @@ class SecretKey:
 
     def derive(self, info: bytes, length: int = KEY_BYTES) -> bytes:
         """Return bytes derived from this key by HKDF-SHA-256 for one stated use."""
-        return hkdf_sha256(self._bytes, info, length)
+        self._pseudorandom = self._pseudorandom or hkdf_extract(self._bytes)
+        return hkdf_expand(self._pseudorandom, info, length)
 
     def fingerprint(self) -> bytes:
         """Return 32 public bytes that name this key for ever and help nobody to guess it."""

@@ -12,7 +12,7 @@ Text form ``ck1.`` and base64url without padding (RFC 4648, section 5) of::
 
     associated data  = prefixed("ck1", subject, stream, event id, event type, schema version, field path, scope id)
     event key        = HKDF-SHA-256(data key, info = prefixed(event id, field path, format version))
-    encryption key ‖ commitment key = HKDF-SHA-256(event key, info = prefixed("ck1/keys"), 64 bytes)
+    encryption key ‖ commitment key = HKDF-Expand-SHA-256(event key, info = prefixed("ck1/keys"), 64 bytes)
     commitment       = HMAC-SHA-256(commitment key, prefixed("ck1/commitment", associated data, nonce))
 
 AES-GCM alone commits to nothing: one ciphertext can be made to open under two keys. The commitment fixes the one event
@@ -41,7 +41,7 @@ from vault.primitives import (
     SecretKey,
     decrypt,
     encrypt,
-    hkdf_sha256,
+    hkdf_expand,
     hmac_sha256,
     new_nonce,
     prefixed,
@@ -56,7 +56,8 @@ _COMMITMENT = b"ck1/commitment"
 _HEAD_BYTES = len(FORMAT) + 16 + NONCE_BYTES
 _SMALLEST_BYTES = _HEAD_BYTES + padding.SMALLEST + TAG_BYTES + MAC_BYTES
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
+_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""What is no letter of the URL alphabet becomes what strict decoding refuses."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +79,20 @@ class SealedValue:
         """Read the text form; only the one spelling that :meth:`text` writes is taken. Raises ``Tampered``."""
         try:
             body = text.removeprefix(PREFIX).encode("ascii").translate(_FROM_URL)
-            raw = binascii.a2b_base64(body + b"=" * (-len(body) % 4))
+            raw = binascii.a2b_base64(body + b"=" * (-len(body) % 4), strict_mode=True)
         except (ValueError, AttributeError):
             raise Tampered("not a sealed value") from None
+        tail = raw[len(raw) - len(raw) % 3 :]
+        if not text.startswith(PREFIX) or not body.endswith(binascii.b2a_base64(tail, newline=False).rstrip(b"=")):
+            raise Tampered("not the canonical text of a sealed value")
         if len(raw) < _SMALLEST_BYTES or raw[:1] != FORMAT:
             raise Tampered("not a sealed value of format 1")
-        parts = cls(
+        return cls(
             scope_id=UUID(bytes=raw[1:17]),
             nonce=raw[17:_HEAD_BYTES],
             ciphertext=raw[_HEAD_BYTES:-MAC_BYTES],
             commitment=raw[-MAC_BYTES:],
         )
-        if parts.text() != text:
-            raise Tampered("not the canonical text of a sealed value")
-        return parts
 
 
 def associated_data(binding: Binding, scope_id: UUID) -> bytes:
@@ -146,7 +147,7 @@ def unseal(key: bytes, sealed: SealedValue, binding: Binding) -> dict[str, Any]:
 
 
 def _keys(key: bytes) -> tuple[bytes, bytes]:
-    both = hkdf_sha256(key, _KEYS, 2 * KEY_BYTES)
+    both = hkdf_expand(key, _KEYS, 2 * KEY_BYTES)
     return both[:KEY_BYTES], both[KEY_BYTES:]
 
 

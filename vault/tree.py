@@ -12,16 +12,15 @@ from uuid import UUID, uuid4
 
 from psycopg2.extensions import cursor as Cursor
 
-from domain.errors import Fenced, KeyringMismatch, KeysUnavailable, Tampered
+from domain.errors import Fenced, KeysUnavailable, Tampered
 from domain.sealed import Erased, KeyScope
 from vault import tree_rows
 from vault.connections import Connections
-from vault.keyring import KeyMissing, Keyring, RootRef
+from vault.keyring import KeyMissing, Keyring, RootRef, lacks
 from vault.nodes import DATA, INNER, PERSON, Node, OpenedTree, lineage, new_node, wrapped_node
 from vault.primitives import SecretKey
 from vault.tree_rows import ScopeRecord
 
-OLDER = "the keyring lacks the root key in force: it is older than the keys"
 _ATTEMPTS = 10
 
 
@@ -104,7 +103,7 @@ class KeyTree:
                 self._keyring.load_root(refs[-1])
             except KeyMissing:
                 if refs[-1] in refs[:-1]:
-                    raise KeyringMismatch(OLDER) from None
+                    raise lacks(self._keyring, refs[-1]) from None
             else:
                 return
         raise KeysUnavailable("the root key kept changing")
@@ -131,7 +130,7 @@ class KeyTree:
         root = self._connections.read(tree_rows.read_root)
         hanging = _roots_of(nodes)
         if hanging == {root.ref}:
-            raise KeyringMismatch(OLDER)
+            raise lacks(self._keyring, root.ref)
         again = _roots_of(self._connections.read(lambda cursor: tree_rows.paths(cursor, scope_ids)))
         if (hanging & again) - {root.ref}:
             raise Tampered("a key hangs from a root key that is not in force")

@@ -18,6 +18,9 @@ from domain.sealed import Erased, KeyScope
 from vault.keyring import RootRef
 from vault.nodes import Node
 
+_TURNSTILE = 0x636B7475
+"""Whoever locks the root passes here first: row locks alone would let a stream of new people starve a rotation."""
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -77,12 +80,14 @@ def read_root(cursor: Cursor) -> Root:
 
 def share_root(cursor: Cursor) -> Root:
     """Return the root key in force, its row locked against rotation and growth (FOR SHARE)."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_TURNSTILE,))
     cursor.execute("SELECT epoch, key_id, fanout, top_level FROM key_root WHERE epoch > 0 FOR SHARE")
     return _root(cursor)
 
 
 def take_root(cursor: Cursor) -> Root:
     """Return the root key in force, its row locked for rotation or growth (FOR UPDATE)."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_TURNSTILE,))
     cursor.execute("SELECT epoch, key_id, fanout, top_level FROM key_root WHERE epoch > 0 FOR UPDATE")
     return _root(cursor)
 

@@ -83,12 +83,11 @@ def uuid_bytes(text):
     return bytes.fromhex(text.replace("-", ""))
 
 
-def hkdf(key, info, length):
-    extracted = hmac.new(bytes(32), key, "sha256").digest()
+def expand(key, info, length):
     block, out, number = b"", b"", 0
     while len(out) < length:
         number += 1
-        block = hmac.new(extracted, block + info + bytes([number]), "sha256").digest()
+        block = hmac.new(key, block + info + bytes([number]), "sha256").digest()
         out += block
     return out[:length]
 
@@ -108,8 +107,9 @@ def sealed(case, place):
         field,
         scope_id,
     )
-    event_key = hkdf(bytes.fromhex(case["data_key"]), lengths_first(event_id, field, b"\x01"), 32)
-    both = hkdf(event_key, lengths_first(b"ck1/keys"), 64)
+    extracted = hmac.new(bytes(32), bytes.fromhex(case["data_key"]), "sha256").digest()
+    event_key = expand(extracted, lengths_first(event_id, field, b"\x01"), 32)
+    both = expand(event_key, lengths_first(b"ck1/keys"), 64)
     plaintext = json.dumps(case["value"], sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     padded = plaintext + b"\x80" + b"\x00" * (case["class"] - len(plaintext) - 1)
     ciphertext = AESGCM(both[:32]).encrypt(nonce, padded, associated)

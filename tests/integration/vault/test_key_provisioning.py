@@ -13,6 +13,7 @@ from vault_people import all_open, seal_fact, seal_people
 from domain.errors import Fenced
 from domain.sealed import KeyScope
 from vault.connections import Connections
+from vault.tree_rows import share_root
 from vault.vault import Vault
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -138,6 +139,25 @@ def test_keys_are_made_and_read_while_others_are_destroyed(keys, vault):
     assert len(facts) >= 6
     assert all_open(keys.open(), facts)
     assert shape(keys)[:2] == (0, 0)
+
+
+def test_new_people_queue_behind_a_destruction_that_waits(keys, vault):
+    """Locks of a row alone would let a stream of them pass it by for ever."""
+    doomed, newcomer = seal_fact(vault, uuid4()), KeyScope(uuid4(), "medical", None, 1)
+    earlier = psycopg2.connect(keys.dsn)
+    with earlier.cursor() as cursor:
+        share_root(cursor)
+
+    with ThreadPoolExecutor(2) as pool:
+        destroyed = pool.submit(vault.destroy, uuid4(), AT, [doomed.subject_id], [])
+        until_waiting(keys, "pg_advisory_xact_lock(")
+        made = pool.submit(keys.open().scope, newcomer)
+        until_waiting(keys, "pg_advisory_xact_lock_shared(")
+        earlier.commit()
+        assert destroyed.result().scope_ids == [doomed.scope_id]
+        assert made.result() == vault.scope(newcomer)
+
+    earlier.close()
 
 
 def test_a_destroyed_scope_is_never_made_again_and_its_person_goes_on(vault):

@@ -14,6 +14,7 @@ from vault_people import all_open, seal_fact, seal_people
 from domain.errors import KeysUnavailable
 from domain.sealed import KeyScope
 from store.migrate import migrate
+from vault.connections import Connections
 from vault.vault import MIGRATIONS
 
 
@@ -87,6 +88,24 @@ def test_nothing_listening(keys):
 def test_a_cluster_that_was_not_migrated(pg_keys, new_database, tmp_path):
     with pytest.raises(KeysUnavailable, match="42P01"):
         Keys(new_database(pg_keys, "vault_empty"), tmp_path / "keyring").open()
+
+
+def test_commits_are_durable_and_waits_bounded_whatever_the_connection_string_says(keys):
+    """A root key must not be destroyed on the strength of a commit that a crash takes back."""
+    options = (
+        parse_dsn(keys.dsn)["options"] + " -c synchronous_commit=off -c statement_timeout=0 -c timezone=Asia/Tokyo"
+    )
+    connection = Connections(make_dsn(keys.dsn, options=options)).fresh()
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('synchronous_commit'), current_setting('statement_timeout'), "
+            "current_setting('lock_timeout'), current_setting('timezone')"
+        )
+        settings = cursor.fetchone()
+
+    connection.close()
+    assert settings == ("on", "10s", "5s", "UTC")
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder"])

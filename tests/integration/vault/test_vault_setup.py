@@ -10,7 +10,7 @@ import pytest
 from vault_keys import Keys
 from vault_people import all_open, seal_fact, seal_people
 
-from domain.errors import KeyringMismatch, KeysUnavailable
+from domain.errors import KeyringMismatch
 from vault.file_keyring import FileKeyring
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -77,7 +77,7 @@ def test_a_keyring_from_before_a_destruction_is_refused_and_the_person_stays_era
     restored = Keys(keys.dsn, old)
 
     for call in (restored.open, lambda: restored.open().health()):
-        with pytest.raises(KeyringMismatch, match="older"):
+        with pytest.raises(KeyringMismatch, match="keyring is older"):
             call()
     assert len(list(old.glob("root-*.key"))) == 1
     assert all_open(keys.open(), facts[1:])
@@ -96,14 +96,38 @@ def test_a_keyring_restored_to_the_past_under_a_running_process(keys, vault, tmp
         vault.health,
         lambda: vault.destroy(uuid4(), AT, [facts[1].subject_id], []),
     ):
-        with pytest.raises(KeyringMismatch, match="older"):
+        with pytest.raises(KeyringMismatch, match="keyring is older"):
             call()
-    with pytest.raises((KeyringMismatch, KeysUnavailable)):
+    with pytest.raises(KeyringMismatch, match="keyring is older"):
         seal_fact(vault, uuid4())
 
     shutil.rmtree(keys.folder)
     current.rename(keys.folder)
     assert all_open(vault, facts[1:])
+
+
+def test_a_keys_cluster_from_before_a_destruction_is_refused_and_the_keyring_left_alone(keys, vault):
+    facts = seal_people(vault, 3, ("medical",))
+    for table in ("key_root", "key_node"):
+        keys.sql(f"CREATE TABLE old_{table} AS TABLE {table}")
+    vault.destroy(uuid4(), AT, [facts[0].subject_id], [])
+    for table in ("destroyed_person", "destroyed_scope", "destruction", "key_node", "key_root"):
+        keys.sql(f"DELETE FROM {table}", by_hand=True)
+    for table in ("key_root", "key_node"):
+        keys.sql(f"INSERT INTO {table} TABLE old_{table}", by_hand=True)
+    vault.drop_cache()
+
+    for call in (
+        keys.open,
+        vault.health,
+        lambda: vault.open(facts[0].field),
+        lambda: vault.destroy(uuid4(), AT, [facts[1].subject_id], []),
+        lambda: seal_fact(vault, facts[0].subject_id, "payment"),
+    ):
+        with pytest.raises(KeyringMismatch, match="cluster is older"):
+            call()
+    [root] = keys.folder.glob("root-*.key")
+    assert root.name.startswith("root-000000000002-")
 
 
 def test_a_root_key_that_was_restored_beside_the_current_one_is_destroyed_again(keys, vault, tmp_path):

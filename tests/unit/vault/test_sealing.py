@@ -125,6 +125,20 @@ def test_only_one_spelling_is_taken(respell):
         unseal(KEY, SealedValue.parse(respell(text)), BINDING)
 
 
+@given(st.data())
+def test_whatever_text_is_taken_is_the_one_that_would_be_written(data):
+    text = text_of(b"\x01" + data.draw(st.binary(min_size=333, max_size=340)))
+    position = data.draw(st.integers(0, len(text) - 1))
+    letter = data.draw(st.sampled_from(LETTERS + "+/=!\n .é") | st.characters())
+
+    respelt = text[:position] + letter + text[position + 1 :]
+
+    try:
+        assert SealedValue.parse(respelt).text() == respelt
+    except Tampered:
+        assert respelt != text
+
+
 def test_the_commitment_is_checked_before_anything_is_decrypted(monkeypatch):
     sealed = SealedValue.parse(seal(KEY, SCOPE, BINDING, VALUE))
     asked = []
