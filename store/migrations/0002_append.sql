@@ -108,7 +108,7 @@ BEGIN
 
     -- Streams where they were?
     FOR command, outcome, about IN
-        SELECT DISTINCT ON (q.command) q.command,
+        SELECT q.command,
                CASE WHEN q.stored > q.version OR NOT q.behind THEN 'conflict' ELSE 'again' END, ARRAY[q.stream]
           FROM (SELECT u.command, u.stream, u.version,
                        coalesce((SELECT s.version FROM events s WHERE s.stream_id = u.stream
@@ -117,8 +117,8 @@ BEGIN
                        AS behind
                   FROM unnest(r_command, r_stream, r_version, r_written) u(command, stream, version, written)) q
          WHERE (q.stored <> q.version OR q.behind) AND NOT v_refused[q.command]
-         ORDER BY q.command, q.stored > q.version DESC
     LOOP
+        CONTINUE WHEN v_refused[command];
         v_refused[command] := true;
         RETURN NEXT;
     END LOOP;

@@ -61,6 +61,7 @@ class TestApplicationRecorder(OnOurStore, library.ApplicationRecorderTestCase[Po
 
     def test_insert_subscribe(self) -> None:
         self.optional_test_insert_subscribe()
+        assert self.factory.log.head() == 3, "the library's test appends three events"
 
 
 class TestTrackingRecorder(OnOurStore, library.TrackingRecorderTestCase):
