@@ -92,7 +92,7 @@ class TokenReader:
             self._rules.validate({name: value for name, value in claims.items() if name != "iat"})
         except ExpiredTokenError:
             raise NotAuthenticated(types.TOKEN_EXPIRED.slug, "the token has expired: get a new one") from None
-        except (JoseError, ValueError, TypeError, KeyError, OverflowError):
+        except (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise _invalid() from None
         return _claims(claims)
 

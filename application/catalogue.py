@@ -32,7 +32,8 @@ class Operation:
     """One thing a user can do.
 
     ``ids``: identifiers HTTP takes from the path and the inbox from the message's data; ``allowed``: pairs of role and
-    purpose of use; ``status``: HTTP status on success; ``repeat``: what a repeated call adds to the first answer.
+    purpose of use; ``status``: HTTP status on success; ``repeat``: what a repeated call adds to the first answer;
+    ``reads``: the resource read when the call decides nothing, recorded as such.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Operation:
     legal_basis: str = "contract"
     inbox: bool = True
     repeat: Handler | None = None
+    reads: str | None = None
     example: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +99,7 @@ _ALL = (
                disclosing.deny_disclosure, CASEWORK, OFFICER, ids=_DISCLOSURE, legal_basis="consent", **_four_eyes),
     _operation("release_disclosure", "Release a disclosure", people_bodies.EmptySchema,
                disclosing.release_disclosure, CASEWORK, ids=_DISCLOSURE, legal_basis="consent",
-               repeat=disclosing.repeat_release, **_four_eyes),
+               repeat=disclosing.repeat_release, reads="release", **_four_eyes),
     _operation("cancel_disclosure", "Cancel a disclosure", people_bodies.ReasonSchema,
                disclosing.cancel_disclosure, CASEWORK, OFFICER, ids=_DISCLOSURE, legal_basis="consent", **_four_eyes),
     _operation("receive_request", "Receive a person's request", people_bodies.ReceiveRequestSchema,
@@ -105,7 +107,7 @@ _ALL = (
     _operation("verify_requester", "Verify the requester", people_bodies.VerificationSchema,
                rights.verify_requester, OFFICER, ids=_REQUEST, **_law, **_four_eyes),
     _operation("preview_erasure", "Preview an erasure", people_bodies.EmptySchema,
-               rights.preview_erasure, OFFICER, ids=_REQUEST, **_law, **_four_eyes),
+               rights.preview_erasure, OFFICER, ids=_REQUEST, reads="preview", **_law, **_four_eyes),
     _operation("approve_erasure", "Approve an erasure", people_bodies.ApprovalSchema,
                rights.approve_erasure, OFFICER, ids=_REQUEST, status=202, **_law, **_four_eyes),
     _operation("refuse_request", "Refuse a request", people_bodies.RefusalSchema,
@@ -114,7 +116,7 @@ _ALL = (
                rights.extend_request, OFFICER, ids=_REQUEST, **_law, **_four_eyes),
     _operation("erasure_certificate", "Show an erasure's certificate", people_bodies.EmptySchema,
                rights.erasure_certificate, OFFICER, REGULATOR, FOR_PERSON, CASEWORK, ids=_REQUEST,
-               **_law, **_four_eyes),
+               reads="certificate", **_law, **_four_eyes),
     _operation("register_publisher", "Register a publishing service", case_bodies.PublisherSchema,
                parties.register_publisher, OPERATOR, inbox=False, **_made),
     _operation("revoke_publisher", "Revoke a publishing service", people_bodies.EmptySchema,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from vault.vault import Vault
-
 from domain import rules
 from domain.errors import RuleRefused
-from domain.record import instant
+from domain.instants import instant
 from domain.rights import RightsRequest
+from vault.vault import Vault
 
 NOT_PROVEN = (
     "the memory of a process that held a key, until the time given as unrecoverable_after",
     "a copy of the file keyring made while the key lived",
     "data already disclosed to recipients",
-    "commands on the inbox topic, sealed to the inbox key, until that key is destroyed (within two days)",
+    "commands on the inbox topic and among the dead letters, encrypted to an inbox key, until that key is destroyed "
+    "(within three days)",
+    "a guess at the body of a call of the last two days, confirmed by its idempotency record with the keyring at hand",
 )
 """What a certificate does not prove, said on each."""
 

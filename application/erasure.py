@@ -42,7 +42,12 @@ class ErasureSaga:
         work.append()
 
     def destroy(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
-        """Destroy the fenced keys and record it."""
+        """Destroy the fenced keys and record it.
+
+        A scope can come into use between the plan and the fence that was made from it. The plan made after the fence
+        sees every such scope: what it adds is fenced, too, before anything is destroyed.
+        """
+        self._fence_rest(subject_id, request_id, cause)
         work = self._work(cause)
         subject = work.load(Subject, subject_id)
         request = subject.request(request_id)
@@ -63,6 +68,20 @@ class ErasureSaga:
             tuple(report.fingerprints),
         )
         subject.record_destruction(work.context, work.new_id(), request_id, destruction)
+        work.append()
+
+    def _fence_rest(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
+        work = self._work(cause)
+        subject = work.load(Subject, subject_id)
+        request = subject.request(request_id)
+        if request.state != "fenced" or request.fenced is None or request.fenced.whole_person:
+            return
+        plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject_id, request.scope)
+        rest = tuple(scope_id for scope_id in plan.erasable if scope_id not in request.fenced.scope_ids)
+        if not rest:
+            return
+        subject.extend_fence(work.context, work.new_id(), request_id, rest)
+        work.fence([Fence(scope_id, "scope", request.fenced.certificate_id, work.now) for scope_id in rest])
         work.append()
 
     def certify(self, subject_id: UUID, request_id: UUID, cause: UUID, view_positions: Mapping[str, int]) -> None:

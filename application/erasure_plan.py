@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from vault.vault import Vault
-
+from domain.instants import instant
 from domain.policy import PolicyVersion
-from domain.record import encode, instant
-from domain.rights import ErasurePlan, ErasureScope, one_month_after
+from domain.record import encode
+from domain.rights import ErasurePlan, ErasureScope, months_after
 from domain.sealed import KeyScope
+from vault.vault import Vault
 
 
 def plan_erasure(vault: Vault, policy: PolicyVersion, subject_id: UUID, scope: ErasureScope) -> ErasurePlan:
@@ -54,7 +54,7 @@ def preview_json(
             {
                 **_entry(s, scopes[s]),
                 "ground": ground,
-                "review_date": instant(_months_after(now, policy.withholding[scopes[s].category].review_after_months)),
+                "review_date": instant(months_after(now, policy.withholding[scopes[s].category].review_after_months)),
             }
             for s, ground in plan.withheld.items()
         ],
@@ -75,9 +75,3 @@ def _entry(scope_id: UUID, key: KeyScope) -> dict[str, Any]:
         "case_id": str(key.case_id) if key.case_id else None,
         "engagement": key.engagement,
     }
-
-
-def _months_after(moment: datetime, months: int) -> datetime:
-    for _ in range(months):
-        moment = one_month_after(moment)
-    return moment

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import structlog
 
-from domain.record import instant
+from domain.instants import instant
 
 FIELDS = frozenset(
     {

@@ -62,7 +62,10 @@ class Reading:
         opened = self._resources.vault.open_many(list(to_open.values()))
         for name, value in zip(to_open, opened, strict=True):
             answers[name] = value.to_json() if isinstance(value, Erased) else dict(value)
-        self._record(caller, actor, resource, answers.values(), len(to_open), subject_ids, case_id)
+        erased = sum(1 for answer in answers.values() if answer is not None and "erased" in answer)
+        self.record(
+            caller, actor, resource, subject_ids=subject_ids, case_id=case_id, opened=len(to_open), erased=erased
+        )
         return {name: answers[name] for name in fields}
 
     def _fenced(self, sealed: Mapping[str, SealedField], subject_ids: Iterable[UUID]) -> dict[str, Any]:
@@ -75,18 +78,19 @@ class Reading:
             if (fence := fences.get(field.part.scope_id) or fences.get(field.part.subject_id)) is not None
         }
 
-    def _record(
+    def record(
         self,
         caller: Caller,
         actor: Actor,
         resource: str,
-        answers: Iterable[Any],
-        opened: int,
+        *,
         subject_ids: Sequence[UUID],
-        case_id: UUID | None,
+        case_id: UUID | None = None,
+        opened: int = 0,
+        erased: int = 0,
     ) -> None:
+        """Record a read, before it is answered. Raises ``StoreUnavailable``."""
         now = self._clock()
-        erased = sum(1 for answer in answers if answer is not None and "erased" in answer)
         context = Context(
             now,
             actor,

@@ -10,7 +10,8 @@ from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from domain.events import EVENT_TYPES, Context, CreatedEvent, Event
-from domain.record import Actor, encode, instant, parse_instant
+from domain.instants import instant, parse_instant
+from domain.record import Actor, encode
 from domain.registry import Kind, fields_of
 from domain.sealed import SealedPart
 

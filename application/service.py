@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -33,13 +33,13 @@ class Answer:
 class Service:
     """Checks, decides and appends commands; every door of the service leads here."""
 
-    def __init__(self, resources: Resources, reading: Reading, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, resources: Resources, reading: Reading, clock: Callable[[], datetime]) -> None:
         self.resources = resources
         self.reading = reading
         self.log = resources.log
         self.vault = resources.vault
         self.policies: Policies = resources.policies
-        self.clock = clock or (lambda: datetime.now(UTC))
+        self.clock = clock
         self.idempotency = IdempotencyKeys(resources.vault)
 
     def execute(
@@ -59,11 +59,11 @@ class Service:
             if stored_key is not None:
                 found = self.log.find_idempotent(stored_key)
                 self.idempotency.raise_if_known(found, name, known_ids, body)
-            return self._decide(operation, context, known_ids, checked, body, stored_key)
+            return self._decide(operation, caller, context, known_ids, checked, body, stored_key)
         except AlreadyDone as done:
             if done.status >= 400:
                 raise
-            return self._repeat(operation, context, known_ids, checked, done)
+            return self._repeat(operation, caller, context, known_ids, checked, done)
 
     def record_rejection(
         self, name: str, caller: Caller, ids: Mapping[str, UUID | str], body: Any, key: str, problem: Mapping[str, Any]
@@ -88,6 +88,7 @@ class Service:
     def _decide(
         self,
         operation: Operation,
+        caller: Caller,
         context: Context,
         ids: dict[str, UUID],
         checked: dict[str, Any],
@@ -98,6 +99,7 @@ class Service:
         said = operation.handler(work, ids, checked)
         events = work.pending()
         if not events:
+            self._record_read(operation, caller, context, ids)
             return Answer(operation.status, {**said, "receipt": _receipt([], None, 0, self.log.head())})
         last = events[-1]
         receipt = _receipt([str(e.event_id) for e in events], last.originator_id, last.originator_version, 0)
@@ -111,13 +113,24 @@ class Service:
         return Answer(operation.status, {**said, "receipt": {**receipt, "position": appended.positions[-1]}})
 
     def _repeat(
-        self, operation: Operation, context: Context, ids: dict[str, UUID], checked: dict[str, Any], done: AlreadyDone
+        self,
+        operation: Operation,
+        caller: Caller,
+        context: Context,
+        ids: dict[str, UUID],
+        checked: dict[str, Any],
+        done: AlreadyDone,
     ) -> Answer:
         added: dict[str, Any] = {}
         if operation.repeat is not None:
             added = operation.repeat(UnitOfWork(self.resources, context), ids, checked)
+            self._record_read(operation, caller, context, ids)
         receipt = {**done.answer["receipt"], "position": done.position}
         return Answer(done.status, {**done.answer, **added, "receipt": receipt})
+
+    def _record_read(self, operation: Operation, caller: Caller, context: Context, ids: dict[str, UUID]) -> None:
+        if operation.reads is not None:
+            self.reading.record(caller, context.actor, operation.reads, subject_ids=[ids["subject_id"]])
 
     def _context(self, operation: Operation, caller: Caller) -> Context:
         now = self.clock()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from domain.errors import FieldProblem, InvalidInput
+
 RUNTIME_FILE = "runtime.json"
 
 
@@ -67,8 +69,13 @@ class Settings:
 
     @property
     def keyring_path(self) -> Path:
-        """Return the folder of the file keyring."""
-        return Path(self.keyring.removeprefix("file:")) if self.keyring else self.home_path / "keyring"
+        """Return the folder of the file keyring. Raises :class:`InvalidInput` for any other form."""
+        if not self.keyring:
+            return self.home_path / "keyring"
+        scheme, _, folder = self.keyring.partition(":")
+        if scheme != "file" or not folder or "," in folder:
+            raise InvalidInput([FieldProblem(variable("keyring"), "must be file:/folder")])
+        return Path(folder)
 
     def topic(self, name: str) -> str:
         """Return a topic or group name with this copy's prefix."""

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import StoredEvent
-from vault.vault import Vault
 
 from application.policies import Policies
 from application.record_mapper import RecordMapper
 from domain import rules
 from domain.aggregate import DecidingAggregate
 from domain.case import Case
-from domain.errors import NotFound, RuleRefused
+from domain.errors import Fenced, NotFound, RuleRefused
 from domain.events.base import Context, Event
 from domain.recipient import Recipient
 from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
 from domain.subject import Subject
 from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
 from store.log import EventLog
+from vault.vault import Vault
 
 A = TypeVar("A", bound=DecidingAggregate)
-
-IDENTITY = "identity"
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,16 @@ class UnitOfWork:
         binding = Binding(scope.subject_id, stream_id, event_id, event.TOPIC, event.SCHEMA, field)
         return self.vault.seal(scope_id, scope.category, binding, value)
 
-    def open(self, field: SealedField) -> Mapping[str, Any] | Erased:
-        """Open a sealed part for a disclosure. Raises ``KeysUnavailable``."""
-        return self.vault.open(field)
+    def open(self, fields: Sequence[SealedField]) -> list[Mapping[str, Any] | Erased]:
+        """Open sealed parts for a disclosure, fences first; one fenced before the append refuses the command.
+
+        Raises ``KeysUnavailable``.
+        """
+        scopes = {field.part.scope_id for field in fields}
+        self._uses.update(scopes)
+        if fenced := self._log.fenced(scopes):
+            raise Fenced(sorted(fenced))
+        return list(self.vault.open_many(fields))
 
     def fence(self, fences: list[Fence]) -> None:
         """Fence people or scopes with the events of this command."""

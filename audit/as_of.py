@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from domain.errors import FieldProblem, InvalidInput
-from domain.record import Record, instant
+from domain.instants import instant
+from domain.record import Record
 
 MOST_DIGITS = 18
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from audit.erasures import Erasures
-from domain.record import Record, instant
+from domain.instants import instant
+from domain.record import Record
 
 Item = dict[str, Any]
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from domain.record import Record, instant
+from domain.instants import instant
+from domain.record import Record
 from domain.sealed import SealedPart
 
 Shown = dict[str, Any]

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from audit.erasures import Erasures
-from domain.record import Record, instant, parse_instant
+from domain.instants import instant, parse_instant
+from domain.record import Record
 
 Item = dict[str, Any]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from audit.erasures import Erasures
-from domain.record import Record, instant
+from domain.instants import instant
+from domain.record import Record
 
 Item = dict[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from store.append import StoredRecord
 
 BATCH_BYTES = 1024 * 1024
 _RECORD_OVERHEAD = 512
+_SCHEMA = re.compile(rb'"recorded_at":"[^"]*","schema_version":(\d+),"sealed":')
 _FLUSH_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _HOLD_MS = 60_000
@@ -76,7 +78,9 @@ class BatchProducer:
 
 def schema_of(record: bytes) -> int:
     """Return the schema version that a record states."""
-    return int(json.loads(record)["schema_version"])
+    # Records are canonical, their keys sorted: reading the whole JSON would take a quarter of the relay's time.
+    found = _SCHEMA.search(record)
+    return int(found[1] if found else json.loads(record)["schema_version"])
 
 
 def fitting(records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:

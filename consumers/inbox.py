@@ -8,6 +8,7 @@ message is held and tried again, in its place in its partition.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from consumers import topics
 from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, log_errors, producer
 from consumers.dead_letters import DeadLetters
 from consumers.inbox_handler import InboxHandler, Outcome, Raw
-from domain.errors import RetriableError
+from domain.errors import LogUnavailable, RetriableError
 
 GROUP = "casekeeper-inbox"
 _PAGE = 400
@@ -30,6 +31,7 @@ _POLL_MS = 300
 _FLUSH_SECONDS = 10.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+_LOOK_AGAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Inbox:
         self._dead_letters = DeadLetters(settings.kafka, settings.topic(topics.DEADLETTERS))
         self._dead_lock = Lock()
         self._pause = 0.0
+        self._held = ""
+        self._looked = 0.0
+        self._behind: Mapping[TopicPartition, int] = {}
 
     def run(self, stop: Event) -> None:
         """Take messages until told to stop. Raises ``RetriableError``: then run again; nothing is lost."""
@@ -60,11 +65,13 @@ class Inbox:
             member = self._join()
             with ThreadPoolExecutor(topics.INBOX_PARTITIONS, "inbox") as lanes:
                 while not stop.is_set():
-                    self._report("retrying" if self._pause else "running", "")
+                    self._report("retrying" if self._held else "running", self._held)
                     with log_errors():
                         pages = member.poll(timeout_ms=_POLL_MS, max_records=_PAGE)
                     if pages:
                         self._take(member, outcomes, lanes, pages, stop)
+                    else:
+                        self._look_again(member)
         finally:
             if member is not None:
                 member.close(timeout_ms=CLOSE_MS)
@@ -102,11 +109,24 @@ class Inbox:
                     member.seek(lane.partition, lane.next_offset)
         held = next((lane.held for lane in done if lane.held is not None), None)
         if held is None:
-            self._pause = 0.0
+            self._pause, self._held = 0.0, ""
             return
-        self._pause = min(_LONGEST_PAUSE, self._pause * 2 or _FIRST_PAUSE)
-        self._report("retrying", type(held).__name__)
+        self._pause, self._held = min(_LONGEST_PAUSE, self._pause * 2 or _FIRST_PAUSE), type(held).__name__
+        self._report("retrying", self._held)
         stop.wait(self._pause)
+
+    def _look_again(self, member: KafkaConsumer) -> None:
+        """Make sure, now and then, that silence means the end: a client that hangs is replaced by a new one."""
+        if time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
+            return
+        self._looked = time.monotonic()
+        with log_errors():
+            ends = member.end_offsets(list(member.assignment()), timeout_ms=REQUEST_MS)
+            at = {partition: int(member.position(partition, timeout_ms=REQUEST_MS) or 0) for partition in ends}
+        behind = {partition: offset for partition, offset in at.items() if offset < ends[partition]}
+        if behind.items() & self._behind.items():
+            raise LogUnavailable("Kafka: messages are there and do not come")
+        self._behind = behind
 
     def _lane(
         self, partition: TopicPartition, page: Sequence[Any], outcomes: KafkaProducer, sent: list[Any], stop: Event

@@ -30,7 +30,6 @@ PAGE = 1_000
 _ELECTION_SECONDS = 1.0
 _WAIT_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
-_GRACE_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -45,6 +44,9 @@ class _Progress:
 
 class Relay:
     """Runs in one thread, while it leads. ``report`` is told how it is: a state and an error's class."""
+
+    grace_seconds = 10.0
+    """How long Kafka may be away before the store takes writes without having been compared with the topic."""
 
     def __init__(self, settings: Settings, store: EventLog, mac: RecordMac, report: Callable[[str, str], None]) -> None:
         self._settings = settings
@@ -84,7 +86,7 @@ class Relay:
             return TopicTail(self._settings.kafka, self._topic, self._mac)
         except LogUnavailable:
             self._lost_at = self._lost_at or time.monotonic()
-            if time.monotonic() - self._lost_at > _GRACE_SECONDS and not self._store.admission().admitted:
+            if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
                 admit_without_topic(self._store)
                 log.warning("writes admitted without the topic")
             raise

@@ -98,8 +98,9 @@ class ProjectionRunner:
         return position
 
     def _take(self, connection: Connection, position: int, page: Sequence[Published]) -> None:
-        """Take a page in at once; record by record when one of them does not fit."""
-        records = [self._parse(published) for published in page]
+        """Take a page in at once; record by record when one of them does not fit. Other types are not even read."""
+        handled = [published for published in page if published.type in self._projection.handles]
+        records = [self._parse(published) for published in handled]
         try:
             with connection, connection.cursor() as cursor:
                 if self._parked(cursor, records):
@@ -109,8 +110,12 @@ class ProjectionRunner:
         except RecordUnfit:
             if not self._projection.parks:
                 raise
-            for record, published in zip(records, page, strict=True):
-                self._take_one(connection, record, published)
+            for record, published in zip(records, handled, strict=True):
+                self._take_one(connection, position, record, published)
+                position = record.position
+            if position < page[-1].position:
+                with connection, connection.cursor() as cursor:
+                    self.move(cursor, position, page[-1].position)
 
     def _parse(self, published: Published) -> Record:
         try:
@@ -120,20 +125,20 @@ class ProjectionRunner:
                 self._projection.name, published.position, published.position, type(error).__name__
             ) from None
 
-    def _take_one(self, connection: Connection, record: Record, published: Published) -> None:
+    def _take_one(self, connection: Connection, position: int, record: Record, published: Published) -> None:
         reason, unfit = "follows a parked record", None
         try:
             with connection, connection.cursor() as cursor:
                 if not self._parked(cursor, [record]) or record.type == PURGE:
                     self._projection.apply(cursor, record)
-                    self.move(cursor, record.position - 1, record.position)
+                    self.move(cursor, position, record.position)
                     return
         except RecordUnfit as error:
             reason, unfit = error.reason, error
         self._dead_letter(published, unfit)
         with connection, connection.cursor() as cursor:
             parking.park(cursor, self._projection.name, record, published.value, reason)
-            self.move(cursor, record.position - 1, record.position)
+            self.move(cursor, position, record.position)
         log.error("record parked", view=self._projection.name, position=record.position, stream_id=record.stream_id)
 
     def move(self, cursor: Cursor, from_: int, to: int) -> None:

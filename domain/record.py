@@ -19,10 +19,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from domain.instants import parse_instant
 from domain.sealed import Binding, SealedField, SealedPart
 
 MAX_RECORD_BYTES = 512 * 1024
@@ -32,16 +33,6 @@ MAX_RECORD_BYTES = 512 * 1024
 def encode(record: Mapping[str, Any]) -> bytes:
     """Return the canonical bytes of a record: sorted keys, no spaces, UTF-8. Raises ``ValueError`` on NaN."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def instant(value: datetime) -> str:
-    """Return a time as RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def parse_instant(text: str) -> datetime:
-    """Read what :func:`instant` wrote."""
-    return datetime.fromisoformat(text)
 
 
 @dataclass(frozen=True)

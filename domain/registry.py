@@ -21,7 +21,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from uuid import UUID
 
 from domain import vocabulary
-from domain.record import instant, parse_instant
+from domain.instants import instant, parse_instant
 from domain.sealed import SealedPart
 
 
@@ -105,7 +105,6 @@ VIEW_POSITIONS = Kind(
 
 Id = Annotated[UUID, ID]
 Ids = Annotated[tuple[UUID, ...], IDS]
-OptionalId = Annotated[UUID | None, ID]
 Number = Annotated[int, NUMBER]
 Flag = Annotated[bool, FLAG]
 Time = Annotated[datetime, TIME]
@@ -119,7 +118,6 @@ PublicKey = Annotated[str, PUBLIC_KEY]
 ViewPositions = Annotated[Mapping[str, int], VIEW_POSITIONS]
 Purpose = Annotated[str, word("purpose", vocabulary.PURPOSES)]
 Purposes = Annotated[tuple[str, ...], words("purposes", vocabulary.PURPOSES)]
-Category = Annotated[str, word("category", vocabulary.CATEGORIES)]
 Categories = Annotated[tuple[str, ...], words("categories", vocabulary.CATEGORIES)]
 CaseKind = Annotated[str, word("case_kind", vocabulary.CASE_KINDS)]
 ClosureReason = Annotated[str, word("closure_reason", vocabulary.CLOSURE_REASONS)]

@@ -67,12 +67,14 @@ class RightsRequest:
     """One request and how far it has come.
 
     ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed`` or
-    ``certified``; ``handlers`` are the principals who took a step in it.
+    ``certified``; ``handlers`` are the principals who took a step in it. Looking at the preview is none: whoever
+    approves has looked at it.
     """
 
     id: UUID
     right: str
     state: str
+    received: datetime
     due: datetime
     scope: ErasureScope
     handlers: frozenset[tuple[str, str]]
@@ -83,10 +85,11 @@ class RightsRequest:
     certified: ErasureCertified | None = None
 
 
-def one_month_after(moment: datetime) -> datetime:
-    """Return the same day of the next month, clamped to its end (GDPR Art. 12(3))."""
-    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
-    return moment.replace(year=year, month=month, day=min(moment.day, calendar.monthrange(year, month)[1]))
+def months_after(moment: datetime, months: int) -> datetime:
+    """Return the same day some months later, clamped to the end of that month (GDPR Art. 12(3))."""
+    years, month = divmod(moment.month - 1 + months, 12)
+    year = moment.year + years
+    return moment.replace(year=year, month=month + 1, day=min(moment.day, calendar.monthrange(year, month + 1)[1]))
 
 
 class RightsDecisions(DisclosureDecisions):
@@ -117,7 +120,7 @@ class RightsDecisions(DisclosureDecisions):
             channel=channel,
             categories=scope.categories,
             case_ids=scope.case_ids,
-            due=one_month_after(context.at),
+            due=months_after(context.at, 1),
             statement=statement,
         )
 
@@ -140,7 +143,7 @@ class RightsDecisions(DisclosureDecisions):
         request = self._check_state(request_id, "received", "verified", "previewed")
         if request.extended or context.at >= request.due:
             raise RuleRefused(rules.REQUEST_EXTENSION, request_id=request_id)
-        due = one_month_after(one_month_after(request.due))
+        due = months_after(request.received, 3)
         self.record(RightsRequestExtended, context, event_id, request_id=request_id, due=due)
 
     def preview_erasure(
@@ -166,9 +169,15 @@ class RightsDecisions(DisclosureDecisions):
         )
 
     def approve_erasure(
-        self, context: Context, event_id: UUID, request_id: UUID, preview_id: UUID, current_preview_id: UUID
+        self,
+        context: Context,
+        event_id: UUID,
+        request_id: UUID,
+        preview_id: UUID,
+        current_preview_id: UUID,
+        plan: ErasurePlan,
     ) -> None:
-        """Approve a preview that still holds; by another officer than any who handled the request."""
+        """Approve a preview that still holds, ``plan`` being what holds now; by an officer who did not handle it yet."""
         request = self._check_erasure(request_id)
         if request.state == "received":
             raise RuleRefused(rules.IDENTITY_NOT_VERIFIED, request_id=request_id)
@@ -177,6 +186,8 @@ class RightsDecisions(DisclosureDecisions):
             raise RuleRefused(rules.APPROVED_BY_REQUESTER, request_id=request_id)
         if not preview_id == request.preview_id == current_preview_id:
             raise RuleRefused(rules.PREVIEW_STALE, request_id=request_id)
+        if not plan.erasable:
+            raise RuleRefused(rules.NOTHING_TO_ERASE, request_id=request_id)
         self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
 
     def fence_erasure(
@@ -194,6 +205,22 @@ class RightsDecisions(DisclosureDecisions):
             scope_ids=plan.erasable,
             withheld=tuple(plan.withheld),
             withheld_grounds=tuple(plan.withheld.values()),
+        )
+
+    def extend_fence(self, context: Context, event_id: UUID, request_id: UUID, scope_ids: tuple[UUID, ...]) -> None:
+        """Fence scopes that came into use while the first fence was being appended, under the same certificate."""
+        fenced = self._check_state(request_id, "fenced").fenced
+        assert fenced is not None
+        self.record(
+            ErasureFenced,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=fenced.certificate_id,
+            whole_person=fenced.whole_person,
+            scope_ids=(*fenced.scope_ids, *scope_ids),
+            withheld=fenced.withheld,
+            withheld_grounds=fenced.withheld_grounds,
         )
 
     def record_destruction(self, context: Context, event_id: UUID, request_id: UUID, destruction: Destruction) -> None:
@@ -254,6 +281,7 @@ class RightsDecisions(DisclosureDecisions):
             event.request_id,
             event.right,
             "received",
+            event.timestamp,
             event.due,
             ErasureScope(event.categories, event.case_ids),
             frozenset({event.context.actor.principal}),

@@ -15,12 +15,9 @@ class Rule:
     status: int = 409
 
 
-SUBJECT_EXISTS = Rule("subject-exists", "1.1", "A person is already registered under this identifier")
 SUBJECT_FENCED = Rule("subject-erased", "7.2", "The person's data is erased or being erased", 410)
-NOTICE_MISSING = Rule("notice-missing", "1.1", "The notice in force was not served to the person")
 POLICY_UNKNOWN = Rule("policy-version-unknown", "8", "No such policy version is in force", 422)
 
-CASE_EXISTS = Rule("case-exists", "2.1", "A case is already open under this identifier")
 CASE_CLOSED = Rule("case-closed", "2.1", "The case is closed")
 CASE_OF_ANOTHER = Rule("case-of-another-person", "2.1", "The case is not this person's")
 INTAKE_UNKNOWN = Rule("intake-unknown", "1.2", "The case has no such intake", 404)
@@ -50,6 +47,7 @@ REQUEST_ACTIVE = Rule("request-already-active", "8", "A request for this right i
 REQUEST_STATE = Rule("request-state", "7.2", "The request is not in a state that allows this")
 REQUEST_EXTENSION = Rule("request-extension", "8", "A deadline is extended once, and before it has passed")
 IDENTITY_NOT_VERIFIED = Rule("identity-not-verified", "7.2", "The person's identity is not verified")
+NOTHING_TO_ERASE = Rule("nothing-to-erase", "7.2", "There is nothing left that this request would erase")
 PREVIEW_STALE = Rule("preview-stale", "7.2", "What would be erased has changed since this preview")
 APPROVED_BY_REQUESTER = Rule(
     "second-officer-required", "7.2", "An erasure is approved by another officer than the one who handled it", 403

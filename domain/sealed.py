@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
+from domain.instants import instant
+
 
 @dataclass(frozen=True)
 class KeyScope:
@@ -102,4 +104,4 @@ class Erased:
 
     def to_json(self) -> dict[str, Any]:
         """Return the tombstone shown wherever the value stood."""
-        return {"erased": {"at": self.at.isoformat(), "certificate_id": str(self.certificate_id)}}
+        return {"erased": {"at": instant(self.at), "certificate_id": str(self.certificate_id)}}

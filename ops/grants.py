@@ -17,8 +17,6 @@ from psycopg2.extensions import cursor as Cursor
 from ops.errors import LocalServerError
 from ops.roles import API, SERVICES, WORKER
 
-_WRITE = "INSERT, UPDATE, DELETE"
-
 
 @dataclass(frozen=True)
 class Grants:
@@ -31,8 +29,8 @@ class Grants:
 
 GRANTS: Mapping[str, Mapping[str, Grants]] = {
     "events": {
-        API: Grants("SELECT", {"aggregate_records": _WRITE, "tracking": _WRITE}, ("append_commands",)),
-        WORKER: Grants("SELECT", {"aggregate_records": _WRITE, "tracking": _WRITE, "idempotency": "DELETE"}),
+        API: Grants("SELECT", {}, ("append_commands",)),
+        WORKER: Grants("SELECT"),
     },
     "keys": {
         API: Grants("SELECT, INSERT, UPDATE"),

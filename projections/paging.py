@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import FieldProblem, InvalidInput
-from domain.record import parse_instant
+from domain.instants import parse_instant
 
 LIMIT = 100
 """Most rows of one page."""
@@ -40,7 +40,7 @@ def start_of(cursor: str | None) -> tuple[datetime, UUID] | None:
     try:
         time, id_ = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
         return parse_instant(time), UUID(id_)
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidInput([FieldProblem("cursor", "is not a cursor of this list")]) from None
 
 

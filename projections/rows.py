@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor
 
-from domain.record import instant
+from domain.instants import instant
 
 
 def rows(cursor: Cursor) -> list[dict[str, Any]]:

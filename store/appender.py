@@ -77,6 +77,8 @@ class Appender:
                     raise
                 unknown = True
                 self._drop()
+                if time.monotonic() > give_up:
+                    raise unavailable(error) from None
             except StoreUnavailable:
                 if not unknown or time.monotonic() > give_up:
                     raise

@@ -46,7 +46,8 @@ def connect(dsn: str, name: str) -> Connection:
     }
     try:
         given = parse_dsn(dsn)
-        options = " ".join([*(f"-c {key}={value}" for key, value in settings.items()), given.get("options", "")])
+        # Ours stand last and so win: a connection string cannot switch durability off.
+        options = " ".join([given.get("options", ""), *(f"-c {key}={value}" for key, value in settings.items())])
         given.setdefault("connect_timeout", "5")
         network = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
         connection = psycopg2.connect(**{**network, **given, "options": options, "application_name": name})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -112,15 +111,6 @@ class EventLog:
             return IdempotentAnswer(operation, bytes(mac), mac_key_id, status, json.loads(answer), position)
 
         return self._reads.read(query)
-
-    def prune_idempotent(self, before: datetime) -> int:
-        """Delete the idempotency records from before a time and return how many."""
-        try:
-            with self._reads.transaction() as cursor:
-                cursor.execute("DELETE FROM idempotency WHERE recorded_at < %s", (before,))
-                return int(cursor.rowcount)
-        except psycopg2.Error as error:
-            raise unavailable(error) from None
 
     def wait_for_append(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; return whether to look again. For one thread at a time."""

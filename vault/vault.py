@@ -79,7 +79,7 @@ class Vault:
         try:
             vault._forgetting.resume()
         except Tampered as problem:
-            _log.error("destruction_not_finished", problem=str(problem))
+            _log.error("destruction_not_finished", error=problem)
         return vault
 
     def scope(self, scope: KeyScope) -> UUID:

@@ -12,7 +12,7 @@ from api.reads import parameters
 from api.request_scope import rooms
 from api.sample import TIME
 from api.shapes import FLAG, INSTANT, TEXT, page, thing
-from domain.record import instant
+from domain.instants import instant
 
 blueprint = Blueprint("policies", __name__, description="The privacy policy, as data")
 

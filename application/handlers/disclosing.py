@@ -142,8 +142,8 @@ def _content_fields(subject: Subject, case: Case, disclosure: Disclosure) -> lis
 def _open_content(work: UnitOfWork, fields: list[tuple[str, SealedField]], disclosure: Disclosure) -> dict[str, Any]:
     """Return category to what the latest intake says; what earlier intakes say stands under ``earlier``."""
     opened: dict[str, list[dict[str, Any]]] = {category: [] for category in disclosure.terms.categories}
-    for category, field in fields:
-        value = work.open(field)
+    values = work.open([field for _, field in fields])
+    for (category, _), value in zip(fields, values, strict=True):
         if isinstance(value, Erased):
             raise RuleRefused(rules.SUBJECT_FENCED, disclosure_id=disclosure.id)
         opened[category].append(dict(value))

@@ -9,8 +9,10 @@ from application.certificate import certificate
 from application.erasure_plan import plan_erasure, preview_id_of, preview_json
 from application.handlers.sealing import seal_text
 from application.unit_of_work import UnitOfWork
+from domain import rules
+from domain.errors import RuleRefused
 from domain.events.rights import RightsRequestReceived, RightsRequestRefused
-from domain.record import instant
+from domain.instants import instant
 from domain.rights import ErasureScope
 from domain.subject import Subject
 
@@ -22,6 +24,9 @@ def receive_request(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
     subject = work.person(ids["subject_id"])
     request_id, event_id = work.new_id(), work.new_id()
     scope = body["scope"] or {}
+    for case_id in scope.get("case_ids") or ():
+        if work.case(case_id).subject_id != subject.id:
+            raise RuleRefused(rules.CASE_OF_ANOTHER, case_id=case_id)
     statement = seal_text(work, subject, RightsRequestReceived, event_id, "statement", body["statement"])
     subject.receive_request(
         work.context,
@@ -61,7 +66,7 @@ def approve_erasure(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
     request = subject.request(ids["request_id"])
     plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject.id, request.scope)
     subject.approve_erasure(
-        work.context, work.new_id(), request.id, body["preview_id"], preview_id_of(request.id, plan)
+        work.context, work.new_id(), request.id, body["preview_id"], preview_id_of(request.id, plan), plan
     )
     return {"id": str(request.id), "state": "approved"}
 

@@ -78,7 +78,7 @@ class InsuranceSchema(WireSchema):
     """Who insures the person, under which number."""
 
     insurer = Text(200, required=True)
-    member_number = Text(100, free=False, allow_none=True, load_default=None)
+    member_number = Text(100, allow_none=True, load_default=None)
 
 
 class MedicalIntakeSchema(WireSchema):
@@ -189,4 +189,4 @@ class PublisherSchema(WireSchema):
     """Body of ``register_publisher``."""
 
     service = ActorName(required=True)
-    public_key = Text(90, free=False, required=True)
+    public_key = Text(90, required=True)

@@ -38,7 +38,7 @@ class AddressSchema(WireSchema):
 
     lines = bounded_list(Text(200), 0, 6, load_default=list)
     city = Text(100, allow_none=True, load_default=None)
-    postal_code = Text(20, free=False, allow_none=True, load_default=None)
+    postal_code = Text(20, allow_none=True, load_default=None)
     country = Text(60, allow_none=True, load_default=None)
 
 
@@ -48,8 +48,8 @@ class IdentitySchema(WireSchema):
     given_name = Text(100, allow_none=True, load_default=None)
     family_name = Text(100, allow_none=True, load_default=None)
     birth_date = BirthDate(allow_none=True, load_default=None)
-    email = Text(254, free=False, allow_none=True, load_default=None, validate=_check_email)
-    phone = Text(40, free=False, allow_none=True, load_default=None, validate=_check_phone)
+    email = Text(254, allow_none=True, load_default=None, validate=_check_email)
+    phone = Text(40, allow_none=True, load_default=None, validate=_check_phone)
     address = fields.Nested(AddressSchema, allow_none=True, load_default=None)
 
     @validates_schema
@@ -95,10 +95,10 @@ class ReasonSchema(WireSchema):
 
 
 class RequestScopeSchema(WireSchema):
-    """What a request is about; nothing named means everything."""
+    """What a request is about; null means everything, so that an empty list never erases a whole person."""
 
-    categories = set_list(Word(v.CATEGORIES), 0, 6, allow_none=True, load_default=None)
-    case_ids = set_list(Identifier(), 0, 100, allow_none=True, load_default=None)
+    categories = set_list(Word(v.CATEGORIES), 1, 6, allow_none=True, load_default=None)
+    case_ids = set_list(Identifier(), 1, 100, allow_none=True, load_default=None)
 
 
 class ReceiveRequestSchema(WireSchema):

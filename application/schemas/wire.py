@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, time
 from functools import cache
@@ -13,9 +14,11 @@ from zoneinfo import available_timezones
 from marshmallow import RAISE, Schema, ValidationError, fields
 
 from application.schemas.cards import refuse_card_data
-from domain.registry import LANGUAGE
+from domain.registry import ACTOR_ID, LANGUAGE, POLICY_VERSION
 
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_EARLIEST, _LATEST = 1900, 9998
 _PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
 
 
@@ -31,24 +34,22 @@ class WireSchema(Schema):
 
 
 class Text(fields.Field[str]):
-    """Text of 1 to ``longest`` characters; free text is also searched for card data, which never enters an event."""
+    """Text of 1 to ``longest`` characters, some of them visible, and without card data, which never enters an event."""
 
-    def __init__(self, longest: int, *, free: bool = True, **kwargs: Any) -> None:
+    def __init__(self, longest: int, **kwargs: Any) -> None:
         super().__init__(metadata={"maxLength": longest}, **kwargs)
         self.longest = longest
-        self.free = free
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("must be text")
-        if not value.strip():
+        if not any(unicodedata.category(character)[0] in "LNPSM" for character in value):
             raise ValidationError("must not be empty")
         if len(value) > self.longest:
             raise ValidationError(f"must be at most {self.longest} characters")
         if _FORBIDDEN.search(value):
-            raise ValidationError("contains a control character or an unpaired surrogate")
-        if self.free:
-            refuse_card_data(value)
+            raise ValidationError("contains a control character, a direction mark or an unpaired surrogate")
+        refuse_card_data(value)
         return value
 
 
@@ -72,10 +73,9 @@ class Identifier(fields.Field[UUID]):
         super().__init__(metadata={"format": "uuid"}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> UUID:
-        try:
-            return UUID(value) if isinstance(value, str) and len(value) == 36 else _refuse("must be a UUID")
-        except ValueError:
-            return _refuse("must be a UUID")
+        if not isinstance(value, str) or not _UUID.fullmatch(value):
+            raise ValidationError("must be a UUID")
+        return UUID(value)
 
 
 class PartialDate(fields.Field[str]):
@@ -109,16 +109,18 @@ class Instant(fields.Field[datetime]):
         self.end_of_day = end_of_day
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
-        if not isinstance(value, str) or len(value) > 40:
+        if not isinstance(value, str) or len(value) > 40 or not value.isascii():
             return _refuse("must be a time as RFC 3339 with an offset, or a date")
         try:
             if len(value) == 10:
                 day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
-                return datetime.combine(day, time.max, UTC) if self.end_of_day else day
-            moment = datetime.fromisoformat(value)
+                moment = datetime.combine(day, time.max, UTC) if self.end_of_day else day
+            else:
+                moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
                 return _refuse("must have an offset")
-            return moment.astimezone(UTC)
+            moment = moment.astimezone(UTC)
+            return moment if _EARLIEST <= moment.year <= _LATEST else _refuse("must lie between 1900 and 9998")
         except (ValueError, OverflowError):
             return _refuse("must be a time as RFC 3339 with an offset, or a date")
 
@@ -151,18 +153,18 @@ class ActorName(fields.Field[str]):
     """The opaque identifier of a member of staff or a service."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}", value):
+        if not ACTOR_ID.conforms(value):
             raise ValidationError("must be an opaque identifier of letters, digits and _.:-")
-        return value
+        return str(value)
 
 
 class PolicyVersionName(fields.Field[str]):
     """The name of a policy version."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4})?", value):
+        if not POLICY_VERSION.conforms(value):
             raise ValidationError("must be the version of a policy")
-        return value
+        return str(value)
 
 
 def bounded_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> fields.List[Any]:

@@ -44,7 +44,6 @@ CREATE TABLE idempotency (
     command_id uuid NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX idempotency_recorded_at ON idempotency (recorded_at);
 COMMENT ON TABLE idempotency IS 'Outcome per idempotency key: status, identifiers, and an HMAC of the body';
 COMMENT ON COLUMN idempotency.command_id IS 'The attempt that wrote the row, so that it knows its own after a lost reply';
 

@@ -9,10 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from application import erasure
 from application.caller import Caller
 from application.erasure import ErasureSaga
 from application.examples import BODIES
 from application.service import Answer, Service
+from application.unit_of_work import UnitOfWork
 from domain.errors import ConcurrencyConflict, Fenced, IdempotencyKeyReused, InvalidInput, NotAllowed, RuleRefused
 from domain.subject import Subject
 
@@ -62,8 +64,9 @@ class Made:
     def release(self, disclosure: str, key: str | None = None) -> Answer:
         return self.do(MANAGER, "release_disclosure", key=key, subject_id=self.subject, disclosure_id=disclosure)
 
-    def approved_erasure(self) -> str:
-        request = self.do(RIGHTS, "receive_request", subject_id=self.subject).body["id"]
+    def approved_erasure(self, scope: dict[str, Any] | None = None) -> str:
+        wish = body("receive_request", scope=scope)
+        request = self.do(RIGHTS, "receive_request", wish, subject_id=self.subject).body["id"]
         ids = {"subject_id": self.subject, "request_id": request}
         self.do(OFFICER, "verify_requester", **ids)
         preview = self.do(OFFICER, "preview_erasure", **ids).body["preview_id"]
@@ -92,7 +95,7 @@ def test_a_repeated_release_opens_again_and_records_once(service: Service, made:
     again = made.release(disclosure, key)
 
     assert again == first
-    assert service.log.head() == head
+    assert [r.type for r in service.log.read_from(head + 1, 10)] == ["AccessRecorded"]
 
 
 def test_a_repeated_release_after_a_withdrawal_is_refused(made: Made) -> None:
@@ -134,21 +137,21 @@ def test_a_key_with_another_body_is_refused(service: Service) -> None:
 
 
 def test_a_decision_that_only_read_a_stream_is_refused_when_it_has_moved(service: Service, made: Made) -> None:
-    """A consent withdrawn between the decision to release and its append must win."""
+    """What happens to the case between the decision to release and its append must win."""
     disclosure = made.authorized()
-    original = service.vault.open
+    original = service.vault.open_many
 
-    def withdraw_meanwhile(field: Any) -> Any:
-        service.vault.open = original  # type: ignore[method-assign]
+    def note_meanwhile(fields: Any) -> Any:
+        service.vault.open_many = original  # type: ignore[method-assign]
         made.do(MANAGER, "add_note", {"text": "meanwhile"}, case_id=made.case)
-        return original(field)
+        return original(fields)
 
-    service.vault.open = withdraw_meanwhile  # type: ignore[method-assign]
+    service.vault.open_many = note_meanwhile  # type: ignore[method-assign]
     try:
         with pytest.raises(ConcurrencyConflict) as conflict:
             made.release(disclosure)
     finally:
-        service.vault.open = original  # type: ignore[method-assign]
+        service.vault.open_many = original  # type: ignore[method-assign]
 
     assert conflict.value.stream_id == UUID(made.case)
     assert made.release(disclosure).status == 200
@@ -200,6 +203,59 @@ def test_forgetting_end_to_end(service: Service, made: Made) -> None:
     assert shown["identity"]["erased"]["certificate_id"] == certificate["certificate_id"]
 
 
+def test_what_came_into_use_while_the_fence_was_made_is_erased_too(service: Service, made: Made) -> None:
+    """An intake with insurance, appended between the plan of an erasure by category and its fence."""
+    case = made.do(INTAKE, "open_case", body("open_case", subject_id=made.subject)).body["id"]
+    answers = {**BODIES["submit_intake"]["answers"], "insurance": None}
+    made.do(INTAKE, "submit_intake", body("submit_intake", answers=answers), case_id=case)
+    scope = {"categories": ["medical", "insurance"], "case_ids": [case]}
+    request = UUID(made.approved_erasure(scope))
+    saga = ErasureSaga(service.resources, service.clock)
+    plans = erasure.plan_erasure
+
+    def plan_then_intake(*arguments: Any) -> Any:
+        erasure.plan_erasure = plans
+        plan = plans(*arguments)
+        made.do(INTAKE, "submit_intake", case_id=case)
+        return plan
+
+    erasure.plan_erasure = plan_then_intake
+    try:
+        saga.fence(UUID(made.subject), request, uuid4())
+    finally:
+        erasure.plan_erasure = plans
+    saga.destroy(UUID(made.subject), request, uuid4())
+
+    rows = [row for row in service.vault.scopes_of(UUID(made.subject)) if row.scope.case_id == UUID(case)]
+    assert {(row.scope.category, row.state) for row in rows} == {("medical", "destroyed"), ("insurance", "destroyed")}
+
+
+def test_a_fenced_scope_is_not_released_though_its_key_still_lives(service: Service, made: Made) -> None:
+    disclosure = made.authorized()
+    request = made.approved_erasure({"categories": ["medical"], "case_ids": None})
+    ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+
+    with pytest.raises(Fenced):
+        made.release(disclosure)
+
+
+def test_the_case_of_another_person_is_in_no_erasure(made: Made, service: Service) -> None:
+    other = Made(service)
+    wish = body("receive_request", scope={"categories": None, "case_ids": [other.case]})
+
+    with pytest.raises(RuleRefused) as refusal:
+        made.do(RIGHTS, "receive_request", wish, subject_id=made.subject)
+
+    assert refusal.value.rule.slug == "case-of-another-person"
+
+
+def test_an_erasure_of_nothing_is_not_approved(made: Made) -> None:
+    with pytest.raises(RuleRefused) as refusal:
+        made.approved_erasure({"categories": ["device"], "case_ids": None})
+
+    assert refusal.value.rule.slug == "nothing-to-erase"
+
+
 def test_a_fence_is_seen_before_the_keys_are_gone(service: Service, made: Made) -> None:
     request = made.approved_erasure()
     field = _identity(service, UUID(made.subject))
@@ -224,8 +280,6 @@ def test_each_read_is_an_event_and_masks_what_the_purpose_does_not_need(service:
 
 
 def _identity(service: Service, subject_id: UUID) -> dict[str, Any]:
-    from application.unit_of_work import UnitOfWork
-
     work = UnitOfWork(service.resources, service._system_context())
     identity = work.load(Subject, subject_id).identity
     assert identity is not None

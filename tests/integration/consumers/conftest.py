@@ -14,6 +14,7 @@ import pytest
 from log_copy import LogCopy
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn
+from publishing import Answers, Publisher
 
 import vault
 from application.policies import Policies
@@ -97,3 +98,17 @@ def service(service_stores: tuple[str, str, str]) -> Iterator[Service]:
     yield Service(resources, Reading(resources, now), now)
     log.close()
     keys.close()
+
+
+@pytest.fixture
+def publisher(service: Service, settings: Settings) -> Iterator[Publisher]:
+    made = Publisher(service, settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def answers(settings: Settings) -> Iterator[Answers]:
+    made = Answers(settings)
+    yield made
+    made.close()

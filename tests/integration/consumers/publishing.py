@@ -12,7 +12,7 @@ from uuid import uuid4
 from joserfc import jwe, jws
 from joserfc.jwk import OKPKey
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from log_copy import everything, running
+from log_copy import everything, running, wait_until
 
 from application.caller import Caller
 from application.inbox_keys import current_jwk
@@ -106,3 +106,18 @@ class Answers:
 def taking(service: Service, settings: Settings):
     """Run the inbox as the worker does."""
     return running("inbox", lambda report: Inbox(settings, InboxHandler(service), report).run)
+
+
+def answered(answers: Answers, *message_ids: str, times: int = 1) -> list[dict[str, Any]]:
+    """Wait for the outcomes of these messages and return the last of each."""
+
+    def look() -> list[dict[str, Any]] | None:
+        found = answers.outcomes()
+        return [found[i][-1] for i in message_ids] if all(len(found[i]) >= times for i in message_ids) else None
+
+    return wait_until(look)
+
+
+def registered(service: Service) -> int:
+    """Return how many people the log has."""
+    return sum(stored.type == "SubjectRegistered" for stored in service.log.read_from(1, 10_000))

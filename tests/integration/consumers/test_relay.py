@@ -309,6 +309,28 @@ def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCop
     assert log_copy.read() == log_copy.stored()
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, tmp_path: Path, noted: bool) -> None:
+    class Hasty(Relay):
+        grace_seconds = 0.0
+
+    log_copy.log.close()
+    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads" if noted else None)
+    log_copy.admit()
+    log_copy.append()
+    _close_admission(log_copy.log)
+    settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
+    with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report)) as part:
+        if noted:
+            wait_until(lambda: log_copy.log.admission().admitted, seconds=30)
+            log_copy.append(record())
+        else:
+            wait_until(lambda: part.said.code == "StoreUnavailable", seconds=30)
+
+    assert log_copy.log.head() == (21 if noted else 20)
+    assert log_copy.log.admission().admitted is noted
+
+
 def _close_admission(log: EventLog) -> None:
     with log._reads.transaction() as cursor:
         cursor.execute("UPDATE log_head SET admitted_for = 'an earlier incarnation'")

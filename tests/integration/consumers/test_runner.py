@@ -130,6 +130,18 @@ def test_a_connection_cut_by_the_server_costs_nothing(forty: LogCopy) -> None:
     assert tally(forty) == list(range(1, 41))
 
 
+def test_types_a_view_does_not_handle_count_as_taken_in(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    bad = record(data={"unfit": True})
+    log_copy.append_together(record("TaskCompleted"), record(), bad, record("TaskCompleted"), record("TaskCompleted"))
+    publish(log_copy, range(1, 6))
+    with tallying(log_copy):
+        wait_until(lambda: tally(log_copy) and position(log_copy) == 5)
+
+    assert tally(log_copy) == [2]
+    assert [parked.stream_id for parked in _views(log_copy, parking.all_parked)] == [bad.stream_id]
+
+
 class TestParking:
     """A record that does not fit sets its stream aside, and nothing else."""
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.rights import Destruction, ErasurePlan, ErasureScope, one_month_after
+from domain.rights import Destruction, ErasurePlan, ErasureScope, months_after
 from tests.unit.domain.story import OFFICER, SECOND_OFFICER, SERVICE, START, Story, context
 
 EVERYTHING = ErasureScope((), ())
@@ -38,7 +38,7 @@ def previewed(story: Story, preview_id: UUID) -> UUID:
 def test_the_whole_way_to_the_certificate(story: Story) -> None:
     preview_id, certificate_id, scope_id = uuid4(), uuid4(), uuid4()
     request_id = previewed(story, preview_id)
-    story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id)
+    story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id, plan())
     story.subject.fence_erasure(context(days=3), uuid4(), request_id, certificate_id, plan(scope_id))
     at = START + timedelta(days=3)
     story.subject.record_destruction(
@@ -82,9 +82,9 @@ def test_the_officer_who_verified_cannot_approve(story: Story, refused) -> None:
     preview_id = uuid4()
     request_id = previewed(story, preview_id)
 
-    assert refused(story.subject.approve_erasure, context(OFFICER, 3), uuid4(), request_id, preview_id, preview_id) == (
-        "second-officer-required"
-    )
+    approval = (context(OFFICER, 3), uuid4(), request_id, preview_id, preview_id, plan())
+
+    assert refused(story.subject.approve_erasure, *approval) == "second-officer-required"
 
 
 @pytest.mark.parametrize(("approved", "current"), [("old", "new"), ("shown", "new"), ("old", "shown")])
@@ -100,6 +100,7 @@ def test_a_stale_preview_is_not_approved(story: Story, refused, approved: str, c
             request_id,
             named[approved],
             named[current],
+            plan(),
         )
         == "preview-stale"
     )
@@ -118,7 +119,7 @@ def test_the_same_preview_again_records_nothing(story: Story) -> None:
 def test_withheld_scopes_leave_the_person_unfenced(story: Story) -> None:
     preview_id = uuid4()
     request_id = previewed(story, preview_id)
-    story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id)
+    story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id, plan())
     partly = ErasurePlan((uuid4(),), {uuid4(): "accounting_duty"}, ())
 
     story.subject.fence_erasure(context(days=3), uuid4(), request_id, uuid4(), partly)
@@ -127,17 +128,19 @@ def test_withheld_scopes_leave_the_person_unfenced(story: Story) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "later"),
+    ("moment", "months", "later"),
     [
-        (datetime(2026, 1, 31, tzinfo=UTC), datetime(2026, 2, 28, tzinfo=UTC)),
-        (datetime(2028, 1, 30, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
-        (datetime(2026, 12, 15, tzinfo=UTC), datetime(2027, 1, 15, tzinfo=UTC)),
-        (datetime(2026, 8, 31, tzinfo=UTC), datetime(2026, 9, 30, tzinfo=UTC)),
+        (datetime(2026, 1, 31, tzinfo=UTC), 1, datetime(2026, 2, 28, tzinfo=UTC)),
+        (datetime(2028, 1, 30, tzinfo=UTC), 1, datetime(2028, 2, 29, tzinfo=UTC)),
+        (datetime(2026, 12, 15, tzinfo=UTC), 1, datetime(2027, 1, 15, tzinfo=UTC)),
+        (datetime(2026, 8, 31, tzinfo=UTC), 6, datetime(2027, 2, 28, tzinfo=UTC)),
+        (datetime(2026, 1, 31, tzinfo=UTC), 3, datetime(2026, 4, 30, tzinfo=UTC)),
+        (datetime(2026, 1, 15, tzinfo=UTC), 12, datetime(2027, 1, 15, tzinfo=UTC)),
     ],
 )
-def test_a_month_is_a_calendar_month_clamped_to_its_end(moment: datetime, later: datetime) -> None:
+def test_a_month_is_a_calendar_month_clamped_to_its_end(moment: datetime, months: int, later: datetime) -> None:
     """Edge case E17."""
-    assert one_month_after(moment) == later
+    assert months_after(moment, months) == later
 
 
 def test_a_deadline_is_extended_once_and_in_time(story: Story, refused) -> None:

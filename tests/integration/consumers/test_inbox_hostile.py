@@ -1,0 +1,175 @@
+"""What may not be asked is refused; what cannot be read or verified is set aside as it came; the inbox goes on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from joserfc import jwe, jws
+from joserfc.jwk import OctKey, OKPKey
+from log_copy import wait_until
+from publishing import OPERATOR, Publisher, answered, registered, taking
+
+from application.examples import BODIES
+
+PERSON = BODIES["register_subject"]
+CANARY = "Zanzibarova"
+
+
+def message(*without: str, **changes: Any) -> dict[str, Any]:
+    fields = {"command": "register_subject", "actor": "forms-1", "purpose": "intake", "data": PERSON, **changes}
+    return {"message_id": str(uuid4()), **{name: value for name, value in fields.items() if name not in without}}
+
+
+REFUSED = {
+    "no actor": (message("actor"), "invalid-input"),
+    "a name as the actor": (message(actor=f"{CANARY} M."), "invalid-input"),
+    "unknown purpose": (message(purpose=CANARY), "invalid-input"),
+    "another purpose": (message(purpose="rights"), "not-allowed"),
+    "unknown command": (message(command=CANARY), "invalid-input"),
+    "not for the inbox": (message(command="approve_erasure"), "not-allowed"),
+    "data is a list": (message(data=[CANARY]), "invalid-input"),
+    "no data": (message("data"), "invalid-input"),
+    "no identifier": (message(command="submit_intake"), "invalid-input"),
+    "extra field": ({**message(), CANARY.lower(): CANARY}, "invalid-input"),
+    "too deep": (message(data={**PERSON, "deep": json.loads("[" * 40 + "]" * 40)}), "invalid-input"),
+    "does not fit": (message(data={**PERSON, "language": CANARY}), "invalid-input"),
+}
+
+
+def test_what_a_publisher_may_not_ask_is_refused_with_a_problem(service, settings, publisher, answers) -> None:
+    before = registered(service)
+    ids = {name: publisher.send_message(sent) for name, (sent, _) in REFUSED.items()}
+    with taking(service, settings):
+        outcomes = dict(zip(ids, answered(answers, *ids.values()), strict=True))
+
+    found = {name: outcome["problem"]["type"].rpartition(":")[2] for name, outcome in outcomes.items()}
+    assert found == {name: slug for name, (_, slug) in REFUSED.items()}
+    assert outcomes["too deep"]["problem"]["errors"] == [{"field": "data", "problem": "is nested deeper than 32"}]
+    assert registered(service) == before
+    assert CANARY.lower() not in json.dumps(outcomes).lower()
+
+
+def b64(value: Any) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+MESSAGE = {"command": "register_subject", "actor": "forms-1", "purpose": "intake", "data": {**PERSON, "x": CANARY}}
+
+
+def payload() -> bytes:
+    return json.dumps({"message_id": str(uuid4()), **MESSAGE}).encode()
+
+
+def tampered(token: str, segment: int) -> str:
+    parts = token.split(".")
+    middle = len(parts[segment]) // 2
+    swapped = "A" if parts[segment][middle] != "A" else "B"
+    parts[segment] = parts[segment][:middle] + swapped + parts[segment][middle + 1 :]
+    return ".".join(parts)
+
+
+def hmac_with_public_key(p: Publisher) -> str:
+    key = OctKey.import_key(p.key.as_dict(private=False)["x"])
+    return p.encrypt(jws.serialize_compact({"alg": "HS256", "kid": p.id}, payload(), key, algorithms=["HS256"]))
+
+
+def embedded_key(p: Publisher) -> str:
+    own = OKPKey.generate_key("Ed25519")
+    header = {"alg": "EdDSA", "kid": p.id, "jwk": own.as_dict(private=False)}
+    return p.encrypt(jws.serialize_compact(header, payload(), own, algorithms=["EdDSA"]))
+
+
+def of_another_curve(p: Publisher) -> str:
+    own = OKPKey.generate_key("Ed448")
+    return p.encrypt(jws.serialize_compact({"alg": "EdDSA", "kid": p.id}, payload(), own, algorithms=["EdDSA"]))
+
+
+def symmetric(p: Publisher) -> str:
+    key = OctKey.generate_key(256)
+    header = {"alg": "dir", "enc": "A256GCM", "kid": p.id}
+    return jwe.encrypt_compact(header, p.sign(payload()), key, algorithms=["dir", "A256GCM"])
+
+
+def to_an_unknown_key(p: Publisher) -> str:
+    return p.encrypt(p.sign(payload()), kid="20200101000000-00000000")
+
+
+def of_an_unknown_publisher(p: Publisher) -> str:
+    return p.encrypt(p.sign(payload(), kid=str(uuid4())))
+
+
+def of_a_revoked_publisher(p: Publisher) -> str:
+    gone = Publisher(p.service, p.settings, "gone")
+    p.service.execute("revoke_publisher", OPERATOR, {"publisher_id": gone.id}, {})
+    gone.close()
+    return gone.encrypt(gone.sign(payload()))
+
+
+def in_the_name_of_another_publisher(p: Publisher) -> str:
+    other = Publisher(p.service, p.settings, "other")
+    other.close()
+    return p.encrypt(p.sign(payload(), kid=other.id))
+
+
+HOSTILE: dict[str, tuple[Callable[[Publisher], str | bytes], bytes]] = {
+    "no JOSE": (lambda p: CANARY, b"NotAuthenticated"),
+    "nothing": (lambda p: b"", b"NotAuthenticated"),
+    "not text": (lambda p: bytes(range(256)), b"NotAuthenticated"),
+    "signed only": (lambda p: p.sign(payload()), b"NotAuthenticated"),
+    "five empty parts": (lambda p: "....", b"NotAuthenticated"),
+    "header of brackets": (lambda p: ".".join([b64(b"[" * 700), "A", "A", "A", "A"]), b"NotAuthenticated"),
+    "unsigned": (lambda p: p.encrypt(f"{b64({'alg': 'none', 'kid': p.id})}.{b64(payload())}."), b"NotAuthenticated"),
+    "MAC by the public key": (hmac_with_public_key, b"NotAuthenticated"),
+    "brings its own key": (embedded_key, b"NotAuthenticated"),
+    "names a key's address": (lambda p: p.encrypt(p.sign(payload(), jku="https://x.example/")), b"NotAuthenticated"),
+    "another curve": (of_another_curve, b"NotAuthenticated"),
+    "symmetric": (symmetric, b"NotAuthenticated"),
+    "another key agreement": (lambda p: p.encrypt(p.sign(payload()), alg="ECDH-ES+A128KW"), b"NotAuthenticated"),
+    "another cipher": (lambda p: p.encrypt(p.sign(payload()), enc="A128GCM"), b"NotAuthenticated"),
+    "compressed": (lambda p: p.encrypt(p.sign(payload()), zip="DEF"), b"NotAuthenticated"),
+    "no inbox key named": (lambda p: p.encrypt(p.sign(payload()), kid=""), b"NotAuthenticated"),
+    "unknown inbox key": (to_an_unknown_key, b"NotAuthenticated"),
+    "unknown publisher": (of_an_unknown_publisher, b"RuleRefused"),
+    "another publisher's name": (in_the_name_of_another_publisher, b"NotAuthenticated"),
+    "publisher is no id": (lambda p: p.encrypt(p.sign(payload(), kid="../../x")), b"NotAuthenticated"),
+    "revoked publisher": (of_a_revoked_publisher, b"RuleRefused"),
+    "tampered ciphertext": (lambda p: tampered(p.encrypt(p.sign(payload())), 3), b"NotAuthenticated"),
+    "tampered header": (lambda p: tampered(p.encrypt(p.sign(payload())), 0), b"NotAuthenticated"),
+    "tampered payload": (lambda p: p.encrypt(tampered(p.sign(payload()), 1)), b"NotAuthenticated"),
+    "tampered signature": (lambda p: p.encrypt(tampered(p.sign(payload()), 2)), b"NotAuthenticated"),
+    "too large": (lambda p: p.encrypt(p.sign(b" " * 400_000)), b"NotAuthenticated"),
+    "not JSON": (lambda p: p.encrypt(p.sign(CANARY.encode())), b"InvalidInput"),
+    "brackets": (lambda p: p.encrypt(p.sign(b"[" * 100_000)), b"InvalidInput"),
+    "a list": (lambda p: p.encrypt(p.sign(b"[]")), b"InvalidInput"),
+    "a name twice": (lambda p: p.encrypt(p.sign(payload()[:-1] + b',"purpose":"intake"}')), b"InvalidInput"),
+    "half a character": (lambda p: p.encrypt(p.sign(b'{"message_id": "\\ud800"}')), b"InvalidInput"),
+    "not a number": (lambda p: p.encrypt(p.sign(b'{"message_id": NaN}')), b"InvalidInput"),
+    "no message id": (lambda p: p.encrypt(p.sign(json.dumps(MESSAGE).encode())), b"InvalidInput"),
+}
+
+
+def test_hostile_messages_are_set_aside_as_they_came_and_stop_nothing(service, settings, publisher, answers) -> None:
+    before = registered(service)
+    sent = {}
+    for name, (make, _) in HOSTILE.items():
+        made = make(publisher)
+        sent[name] = made.encode() if isinstance(made, str) else made
+        publisher.put(sent[name], name)
+    last = publisher.send("register_subject", PERSON)
+    with taking(service, settings) as part:
+        answered(answers, last)
+        letters = wait_until(lambda: (found := answers.dead_letters()) and len(found) == len(HOSTILE) and found)
+
+    by_name = {letter.key.decode(): letter for letter in letters}
+    assert {name: letter.value for name, letter in by_name.items()} == sent
+    errors = {name: dict(letter.headers)["ck-error"] for name, letter in by_name.items()}
+    assert errors == {name: error for name, (_, error) in HOSTILE.items()}
+    assert all(dict(letter.headers)["ck-where"].startswith((b"consumers/", b"domain/")) for letter in letters)
+    assert list(answers.outcomes()) == [last]
+    assert registered(service) == before + 1
+    assert part.said.code == ""
