@@ -78,7 +78,7 @@ class TopicTail:
         while last is None:
             start = max(bounds.begin, start - _WINDOW)
             last, whole = _follow(self._between(start, bounds.end, alive))
-        if not whole or first.position != 1:
+        if not whole or first.position != 1 or not _fills(last, bounds):
             last, whole = _follow(self.everything(bounds, alive))
         return Tail(bounds, last, whole=whole and first.position == 1)
 
@@ -114,6 +114,14 @@ class TopicTail:
                 published = self._mac.verified(message)
                 if published is not None and message.offset < stop:
                     yield published
+
+
+def _fills(last: Published, bounds: Bounds) -> bool:
+    """Return whether every offset up to the record has a position of its own.
+
+    Where one has not, somebody's records or copies of ours lie between, and what stands last need not be the end.
+    """
+    return last.offset - bounds.begin + 1 == last.position
 
 
 def _follow(records: Iterable[Published]) -> tuple[Published | None, bool]:

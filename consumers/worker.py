@@ -107,13 +107,25 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
     handler = InboxHandler(service)
     views = Views(settings.views_dsn, size=2)
     makes: dict[str, Make] = {
-        "relay": lambda report: Relay(settings, service.log, mac, report).run,
+        "relay": made_once(lambda report: Relay(settings, service.log, mac, report).run),
         "inbox": lambda report: Inbox(settings, handler, report).run,
         "schedule": lambda report: Schedule(settings, service, views, report).run,
     }
     for projection in projections(build_saga(service)):
         makes[projection.name] = partial(_runner, settings, mac, projection)
     return makes
+
+
+def made_once(make: Make) -> Make:
+    """Return a maker that gives the same relay again after a failure: it remembers since when Kafka has been away."""
+    made: list[Callable[[Event], None]] = []
+
+    def again(report: Report) -> Callable[[Event], None]:
+        if not made:
+            made.append(make(report))
+        return made[0]
+
+    return again
 
 
 def _runner(settings: Settings, mac: RecordMac, projection: Projection, report: Report) -> Callable[[Event], None]:

@@ -19,6 +19,7 @@ from consumers.published import RecordMac
 from consumers.relay import Relay
 from consumers.topic_reader import TopicReader
 from consumers.topics import EVENTS
+from consumers.worker import made_once
 from store.append import AppendCommand, NewEvent
 from store.log import EventLog
 
@@ -112,7 +113,7 @@ class LogCopy:
     @contextmanager
     def relaying(self, make: Callable[[Report], Relay] | None = None) -> Iterator[Part]:
         """Run the relay as the worker does, restarts included."""
-        with running("relay", lambda report: (make or self.relay)(report).run) as part:
+        with running("relay", made_once(lambda report: (make or self.relay)(report).run)) as part:
             yield part
 
     def close(self) -> None:

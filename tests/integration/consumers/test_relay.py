@@ -22,6 +22,7 @@ from application.settings import Settings
 from consumers.batch_producer import BatchProducer
 from consumers.clients import admin, producer
 from consumers.relay import Relay
+from consumers.tail import TopicTail
 from domain.errors import LogGap, LogUnavailable, StoreUnavailable
 from store.append import NewEvent, StoredRecord
 from store.log import EventLog
@@ -202,6 +203,28 @@ def test_a_true_record_sent_again_by_a_stranger_changes_nothing(log_copy: LogCop
     assert log_copy.read() == log_copy.stored()
 
 
+def test_copies_of_old_records_at_the_end_do_not_hide_how_far_the_topic_goes(log_copy: LogCopy) -> None:
+    """More copies, in their order, than are looked at from the end."""
+    log_copy.admit()
+    log_copy.append(*[record() for _ in range(20)])
+    with log_copy.relaying():
+        wait_until(lambda: len(log_copy.raw()) == 20)
+    old = log_copy.raw()[:10]
+    stranger = producer(log_copy.settings.kafka)
+    for message in old * 110:
+        stranger.send(log_copy.topic, value=message.value, key=message.key, headers=list(message.headers))
+    stranger.flush(timeout=30)
+    stranger.close(timeout=5)
+
+    tail = TopicTail(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
+    bounds = tail.bounds()
+    assert bounds is not None
+    found = tail.read(bounds)
+    tail.close()
+
+    assert (found.position, found.whole) == (20, True)
+
+
 def test_a_topic_made_anew_under_a_send_is_emptied_and_published_again(log_copy: LogCopy) -> None:
     log_copy.admit()
     log_copy.append()
@@ -312,7 +335,7 @@ def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCop
 @pytest.mark.parametrize("noted", [True, False])
 def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, tmp_path: Path, noted: bool) -> None:
     class Hasty(Relay):
-        grace_seconds = 0.0
+        grace_seconds = 0.5
 
     log_copy.log.close()
     log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads" if noted else None)
