@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
-import vault
 from ops.grants import grant
 from ops.servers import owner_dsns
 from store.migrate import EVENTS_MIGRATIONS, migrate
-
-VAULT_MIGRATIONS = Path(vault.__file__).parent / "migrations"
+from vault.vault import MIGRATIONS
 
 
 @click.command("migrate")
@@ -28,7 +25,7 @@ def command(as_json: bool) -> None:
       casekeeper migrate
     """
     events, keys = owner_dsns()
-    applied = {"events": migrate(events, EVENTS_MIGRATIONS), "keys": migrate(keys, VAULT_MIGRATIONS)}
+    applied = {"events": migrate(events, EVENTS_MIGRATIONS), "keys": migrate(keys, MIGRATIONS)}
     grant(events, "events")
     grant(keys, "keys")
     if as_json:

@@ -16,12 +16,9 @@ from rich.progress import Progress
 from application.settings import Settings
 from application.wiring import build_saga
 from cli.local_service import local_service
-from consumers import topics
-from consumers.dead_letters import DeadLetters
 from consumers.parts import Part
 from consumers.published import MAC_SECRET, RecordMac
-from consumers.runner import ProjectionRunner, Sources
-from consumers.topic_reader import TopicReader
+from consumers.worker import runner_of
 from domain.errors import ViewBehind
 from domain.vocabulary import VIEWS
 from projections.base import Projection
@@ -71,7 +68,7 @@ def rebuild(
     Raises ``ViewsUnavailable``, and :class:`ViewBehind` when a view stands still for two minutes.
     """
     stop = Event()
-    stand_ins = [Part(view.name, partial(_runner, settings, mac_key, view), stop) for view in views]
+    stand_ins = [Part(view.name, partial(runner_of, settings, RecordMac(mac_key), view), stop) for view in views]
     connection = psycopg2.connect(settings.views_dsn)
     try:
         for view in views:
@@ -105,18 +102,6 @@ def _wait(reached: Views, names: Sequence[str], head: int, on_moved: Callable[[s
             behind = min(now, key=lambda name: now[name])
             raise ViewBehind(behind, head, now[behind])
         time.sleep(_LOOK_SECONDS)
-
-
-def _runner(
-    settings: Settings, mac_key: bytes, view: Projection, report: Callable[[str, str], None]
-) -> Callable[[Event], None]:
-    sources = Sources(
-        settings.views_dsn,
-        partial(TopicReader, settings.kafka, settings.topic(topics.EVENTS), RecordMac(mac_key)),
-        DeadLetters(settings.kafka, settings.topic(topics.DEADLETTERS)),
-        settings.topic_prefix,
-    )
-    return ProjectionRunner(view, sources, report).run
 
 
 def _watch(names: Sequence[str], head: int) -> Callable[[str, int], None]:

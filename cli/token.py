@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
-from api.tokens import SUBJECT, TOKEN_ROLES
+from api.tokens import TOKEN_ROLES
 from application.settings import Settings
+from domain.registry import ACTOR_ID
 from domain.vocabulary import PURPOSES_OF_USE
 from vault.vault import Vault
 
@@ -32,7 +33,7 @@ def command(roles: tuple[str, ...], actor: str, purpose: str, lifetime: int) -> 
     Example:
       casekeeper token --role case_manager --actor a1 --purpose casework
     """
-    if not SUBJECT.fullmatch(actor):
+    if not ACTOR_ID.conforms(actor):
         raise click.BadParameter("must be 1 to 64 letters, digits and _.:-", param_hint="--actor")
     settings = Settings.load()
     vault = Vault.open_at(settings.keys_dsn, settings.keyring_path)

@@ -54,8 +54,8 @@ class ProjectionRunner:
     def run(self, stop: Event) -> None:
         """Wait to lead, then take records in until told to stop or somebody else leads.
 
-        Raises ``RetriableError``: then run again. ``LogGap`` and, of a projection that parks nothing, ``RecordUnfit``:
-        then it is halted, and stays where it is.
+        Raises ``RetriableError``: then run again. ``LogGap``, and ``RecordUnfit`` for a record that is none or that a
+        projection which parks nothing cannot take: then it is halted, and stays where it is.
         """
         name = f"{self._sources.lock_prefix}view:{self._projection.name}"
         with Leadership(self._sources.views_dsn, name, ViewsUnavailable) as leadership:
@@ -69,6 +69,7 @@ class ProjectionRunner:
                     self._lead(connection, reader, leadership, stop)
             finally:
                 reader.close()
+                self._sources.dead_letters.close()
 
     def _lead(self, connection: Connection, reader: TopicReader, leadership: Leadership, stop: Event) -> None:
         position = self._prepare(connection)

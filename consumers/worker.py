@@ -112,7 +112,7 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
         "schedule": lambda report: Schedule(settings, service, views, report).run,
     }
     for projection in projections(build_saga(service)):
-        makes[projection.name] = partial(_runner, settings, mac, projection)
+        makes[projection.name] = partial(runner_of, settings, mac, projection)
     return makes
 
 
@@ -128,7 +128,8 @@ def made_once(make: Make) -> Make:
     return again
 
 
-def _runner(settings: Settings, mac: RecordMac, projection: Projection, report: Report) -> Callable[[Event], None]:
+def runner_of(settings: Settings, mac: RecordMac, projection: Projection, report: Report) -> Callable[[Event], None]:
+    """Return what runs one projection; call it again after a failure."""
     sources = Sources(
         settings.views_dsn,
         partial(TopicReader, settings.kafka, settings.topic(topics.EVENTS), mac),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,7 @@ from application.unit_of_work import Resources
 from application.wiring import now
 from store.log import EventLog
 from store.migrate import migrate
-from vault.vault import Vault
-
-KEYS_MIGRATIONS = Path(__file__).parents[3] / "vault" / "migrations"
+from vault.vault import MIGRATIONS, Vault
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +20,7 @@ def service(pg_main, pg_keys, new_database, tmp_path_factory) -> Iterator[Servic
     """The service on real PostgreSQL, without Kafka."""
     events_dsn, keys_dsn = new_database(pg_main, "events"), new_database(pg_keys, "keys")
     migrate(events_dsn)
-    migrate(keys_dsn, KEYS_MIGRATIONS)
+    migrate(keys_dsn, MIGRATIONS)
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
     vault = Vault.open_at(keys_dsn, tmp_path_factory.mktemp("keyring"))
