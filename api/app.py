@@ -15,9 +15,9 @@ from api.body import MAX_BODY_BYTES
 from api.dev_tokens import token_reader
 from api.metrics import Metrics
 from api.openapi import document
-from api.problem_types import ProblemType
 from api.problems import answer, describe, wants_html
-from api.request_scope import Rooms, begin, request_id
+from api.request_scope import Rooms, begin, method_and_route, request_id
+from application.problems import ProblemType
 
 if TYPE_CHECKING:
     from application.service import Service
@@ -84,7 +84,7 @@ def _failed(error: Exception) -> Response:
     if problem.type.status >= 500 and not isinstance(error, HTTPException):
         log.error("request failed", request_id=str(request_id()), code=problem.type.slug, error=error)
     g.problem = problem.type
-    return pages.failure(problem) if wants_html() else answer(problem)
+    return pages.failure(problem) if wants_html() else answer(problem, error)
 
 
 def _headers(response: Response) -> Response:
@@ -101,16 +101,14 @@ def _headers(response: Response) -> Response:
 
 def _logged(response: Response) -> Response:
     problem: ProblemType | None = g.get("problem")
+    method, route = method_and_route()
     log.info(
         "request",
         request_id=str(request_id()),
-        method=request.method if request.method in _METHODS else "other",
-        route=request.url_rule.rule if request.url_rule else "unmatched",
+        method=method,
+        route=route,
         status=response.status_code,
         code=problem.slug if problem else None,
         duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
     )
     return response
-
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
-from api.tokens import ALGORITHM, AUDIENCE, PINNED, Issuer, TokenReader, read_issuers
+from api.tokens import AUDIENCE, PINNED, Issuer, TokenReader, read_issuers
+from application.eddsa import ALGORITHM
 from domain.errors import NotAllowed
 
 if TYPE_CHECKING:

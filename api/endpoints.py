@@ -11,7 +11,7 @@ from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema
 
-from api.auth import Pairs, authenticate, permit
+from api.auth import Pairs, authenticate
 from api.body import read_body
 from api.json_answers import json_response
 from api.request_scope import caller, idempotency_key, rooms
@@ -158,7 +158,7 @@ def execute(operation: str, ids: Ids, body: Mapping[str, Any], key: str | None =
 def _permitted(view: View, allowed: Pairs) -> View:
     @wraps(view)
     def permitted(**ids: Any) -> Response:
-        permit(authenticate(), allowed)
+        authenticate().actor(allowed)
         return view(**ids)
 
     return permitted

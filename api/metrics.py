@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flask import Response, g, request
+from flask import Response, g
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from api.request_scope import method_and_route
 from domain.errors import CasekeeperError
 
 if TYPE_CHECKING:
     from projections.views import Views
     from store.log import EventLog
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -41,8 +41,7 @@ class Metrics:
 
     def observe(self, response: Response) -> Response:
         """Count a request that has been answered."""
-        method = request.method if request.method in _METHODS else "other"
-        route = request.url_rule.rule if request.url_rule else "unmatched"
+        method, route = method_and_route()
         self._requests.labels(method, route, str(response.status_code)).inc()
         self._seconds.labels(method, route).observe(time.perf_counter() - g.started)
         return response

@@ -10,6 +10,7 @@ from flask import request
 from api.request_scope import rooms
 from api.shapes import Shape
 from domain.errors import FieldProblem, InvalidInput, NotFound
+from domain.registry import ACTOR_ID
 from projections.paging import LIMIT, start_of
 
 T = TypeVar("T")
@@ -29,6 +30,11 @@ PAGING: tuple[Shape, ...] = (
 def word_parameter(name: str, words: Collection[str]) -> Shape:
     """Return the documentation of a query parameter that takes one word of a closed list."""
     return {"in": "query", "name": name, "schema": {"type": "string", "enum": sorted(words)}}
+
+
+def actor_parameter(name: str) -> Shape:
+    """Return the documentation of a query parameter that names an actor."""
+    return {"in": "query", "name": name, "schema": dict(ACTOR_ID.schema)}
 
 
 def parameters(*known: str) -> Mapping[str, str]:
@@ -60,6 +66,14 @@ def word(given: Mapping[str, str], name: str, words: Collection[str]) -> str | N
     value = given.get(name)
     if value is not None and value not in words:
         raise _invalid(name, "must be one of " + ", ".join(sorted(words)))
+    return value
+
+
+def actor(given: Mapping[str, str], name: str) -> str | None:
+    """Return a parameter that names an actor. Raises :class:`InvalidInput`."""
+    value = given.get(name)
+    if value is not None and not ACTOR_ID.conforms(value):
+        raise _invalid(name, "must be an opaque identifier of letters, digits and _.:-")
     return value
 
 

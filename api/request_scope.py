@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_IDEMPOTENCY_KEY = 200
 """Longest ``Idempotency-Key``, in characters."""
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -57,6 +58,12 @@ def request_id() -> UUID:
     """Return the id of this request, also its correlation id in events."""
     found: UUID = g.request_id
     return found
+
+
+def method_and_route() -> tuple[str, str]:
+    """Return the request's method and its route's template, as logs and metrics name them: never an id or a name."""
+    method = request.method if request.method in _METHODS else "other"
+    return method, request.url_rule.rule if request.url_rule else "unmatched"
 
 
 def caller() -> Caller:

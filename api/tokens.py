@@ -7,7 +7,6 @@ purpose of use. Names and addresses of staff do not belong in ``sub``: it is sto
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,39 +14,20 @@ from typing import Any
 from uuid import UUID
 
 from joserfc import jws, jwt
-from joserfc.errors import ExpiredTokenError, JoseError, UnsupportedAlgorithmError
-from joserfc.jwa import JWSAlgModel
+from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import OKPKey
-from joserfc.jws import JWSRegistry
 
-from api import problem_types as types
+from application import problems
 from application.caller import Caller
+from application.eddsa import ALGORITHM, PinnedAlgorithm
 from domain.errors import NotAuthenticated
+from domain.registry import ACTOR_ID
 from domain.vocabulary import PURPOSES_OF_USE, ROLES
 
 AUDIENCE = "casekeeper"
-ALGORITHM = "EdDSA"
 MAX_TOKEN_CHARACTERS = 4096
 TOKEN_ROLES = ROLES - {"system"}
 """Roles a token can give; ``system`` is the service itself and never comes from outside."""
-
-SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
-"""What an actor may be called: an opaque identifier."""
-
-
-class PinnedAlgorithm(JWSRegistry):
-    """Knows EdDSA and nothing else.
-
-    RFC 9864 renames EdDSA to Ed25519, of which the library warns at each use; identity providers still write EdDSA, and
-    here the key fixes the curve.
-    """
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        """Return the one algorithm. Raises ``UnsupportedAlgorithmError`` for any other name."""
-        if name != ALGORITHM:
-            raise UnsupportedAlgorithmError
-        return self.algorithms[ALGORITHM]
-
 
 PINNED = PinnedAlgorithm()
 
@@ -91,7 +71,7 @@ class TokenReader:
             # A clock a second ahead of ours is no reason to refuse: only exp and nbf bound a token's life.
             self._rules.validate({name: value for name, value in claims.items() if name != "iat"})
         except ExpiredTokenError:
-            raise NotAuthenticated(types.TOKEN_EXPIRED.slug, "the token has expired: get a new one") from None
+            raise NotAuthenticated(problems.TOKEN_EXPIRED.slug, "the token has expired: get a new one") from None
         except (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise _invalid() from None
         return _claims(claims)
@@ -120,7 +100,7 @@ def read_issuers(path: Path) -> dict[str, Issuer]:
 
 def _claims(claims: Mapping[str, Any]) -> Claims:
     subject, roles, purpose = claims["sub"], claims.get("roles"), claims.get("purpose")
-    if not SUBJECT.fullmatch(subject):
+    if not ACTOR_ID.conforms(subject):
         raise _invalid("the token's sub is not an opaque identifier of letters, digits and _.:-")
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise _invalid("the token's roles are not a list of words")
@@ -129,4 +109,4 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
 
 
 def _invalid(detail: str = "the token is malformed, forged or from an issuer not trusted here") -> NotAuthenticated:
-    return NotAuthenticated(types.TOKEN_INVALID.slug, detail)
+    return NotAuthenticated(problems.TOKEN_INVALID.slug, detail)

@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from vault.vault import Vault
-
 from application.caller import Caller
 from domain.errors import AlreadyDone, IdempotencyKeyReused
 from domain.record import encode
 from store.append import Idempotency, IdempotentAnswer
+from vault.vault import Vault
 
 _DAY_KEY = "body-mac-"
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from domain.errors import FieldProblem, InvalidInput
-
 RUNTIME_FILE = "runtime.json"
 
 
@@ -69,12 +67,12 @@ class Settings:
 
     @property
     def keyring_path(self) -> Path:
-        """Return the folder of the file keyring. Raises :class:`InvalidInput` for any other form."""
+        """Return the folder of the file keyring. Raises ``ValueError`` for any other form."""
         if not self.keyring:
             return self.home_path / "keyring"
         scheme, _, folder = self.keyring.partition(":")
         if scheme != "file" or not folder or "," in folder:
-            raise InvalidInput([FieldProblem(variable("keyring"), "must be file:/folder")])
+            raise ValueError(f"{variable('keyring')} must be file:/folder")
         return Path(folder)
 
     def topic(self, name: str) -> str:

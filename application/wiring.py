@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from vault.vault import Vault
-
 from application.erasure import ErasureSaga
 from application.policies import Policies
 from application.reading import Reading
@@ -14,6 +12,7 @@ from application.service import Service
 from application.settings import Settings
 from application.unit_of_work import Resources
 from store.log import EventLog
+from vault.vault import Vault
 
 
 def now() -> datetime:

@@ -11,11 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from application import inbox_keys
+from application.caller import Caller
+from application.problems import describe
 from application.service import Answer, Service
 from consumers import inbox_message, jose
 from consumers.dead_letters import DeadLetter
 from consumers.inbox_message import Message
-from consumers.problems import problem
 from domain import rules
 from domain.errors import (
     AlreadyDone,
@@ -100,37 +101,46 @@ class InboxHandler:
 
     def _carry_out(self, message: Message, raw: Raw) -> Handled:
         caller = inbox_message.caller(message)
-        key = f"inbox:{message.message_id}"
-        name, body = _REFUSED_SHAPE, message.content
-        ids: Mapping[str, Any] = {}
         for _ in range(_ATTEMPTS):
             try:
-                command = inbox_message.command(message)
-                name, ids, body = command.operation, command.ids, command.body
-                return Handled(_accepted(message, self._service.execute(name, caller, ids, body, key)))
+                outcome = self._answered(message, caller)
             except ConcurrencyConflict:
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (spreads retries)
             except RetriableError:
                 raise
-            except AlreadyDone as done:
-                return Handled(_rejected(message, done.answer["problem"]))
-            except IdempotencyKeyReused as error:
-                return Handled(_rejected(message, problem(error, message.message_id)), _dead(raw, error))
-            except CasekeeperError as error:
-                said = problem(error, message.message_id)
-                try:
-                    self._service.record_rejection(name, caller, ids, body, key, said)
-                except AlreadyDone as done:
-                    if done.status < 400:
-                        continue
-                    said = done.answer["problem"]
-                except IdempotencyKeyReused as reused:
-                    return Handled(_rejected(message, problem(reused, message.message_id)), _dead(raw, reused))
-                return Handled(_rejected(message, said))
             except Exception as error:
-                # A fault of ours: not remembered as a refusal, so that the message can be sent again once it is mended.
-                return Handled(_rejected(message, problem(error, message.message_id)), _dead(raw, error))
+                # An id used for another message, or a fault of ours: not remembered as a refusal, so that the message
+                # can be sent again once it is mended.
+                said = describe(error).document(message.message_id)
+                return Handled(_rejected(message, said), _dead(raw, error))
+            else:
+                if outcome is not None:
+                    return Handled(outcome)
         raise ConcurrencyConflict(message.message_id)
+
+    def _answered(self, message: Message, caller: Caller) -> Outcome | None:
+        """Do a message's command, or remember that it was refused; ``None`` when another member has just done it."""
+        key = f"inbox:{message.message_id}"
+        name, body = _REFUSED_SHAPE, message.content
+        ids: Mapping[str, Any] = {}
+        try:
+            command = inbox_message.command(message)
+            name, ids, body = command.operation, command.ids, command.body
+            return _accepted(message, self._service.execute(name, caller, ids, body, key))
+        except (RetriableError, IdempotencyKeyReused):
+            raise
+        except AlreadyDone as done:
+            return _rejected(message, done.answer["problem"])
+        except CasekeeperError as error:
+            problem = describe(error)
+            if problem.type.status >= 500:
+                raise
+            said = problem.document(message.message_id)
+        try:
+            self._service.record_rejection(name, caller, ids, body, key, said)
+        except AlreadyDone as done:
+            return _rejected(message, done.answer["problem"]) if done.status >= 400 else None
+        return _rejected(message, said)
 
 
 def _accepted(message: Message, answer: Answer) -> Outcome:
@@ -144,4 +154,6 @@ def _rejected(message: Message, document: Mapping[str, Any]) -> Outcome:
 
 
 def _dead(raw: Raw, error: Exception) -> DeadLetter:
-    return DeadLetter.of(raw.key, raw.value, raw.source, error)
+    # What came in clear by mistake is not kept for another 90 days: the letter then tells where it lay, and why.
+    value = raw.value if raw.value is not None and jose.is_encrypted(raw.value) else None
+    return DeadLetter.of(raw.key, value, raw.source, error)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID, uuid4
 
 from application.caller import Caller
 from application.catalogue import OPERATIONS
+from application.strict_json import UNPAIRED, deeper_than, parse_object
 from domain.errors import FieldProblem, InvalidInput, NotAllowed
 from domain.registry import ACTOR_ID
 from domain.vocabulary import PURPOSES_OF_USE
 
 MAX_DEPTH = 32
-"""Deepest nesting of arrays and objects in a message."""
+"""Deepest nesting of arrays and objects in a message's data; more is refused with an outcome."""
+_READABLE_DEPTH = 100
+"""Deepest nesting of a message that is answered at all: well within what can be encoded again."""
 _FIELDS = frozenset({"message_id", "command", "actor", "purpose", "data"})
 
 
@@ -42,13 +44,10 @@ class Command:
 def parse(payload: bytes, publisher_id: UUID, service: str) -> Message:
     """Read a signed payload. Raises ``InvalidInput`` when it is no JSON object or has no message id to answer to."""
     try:
-        content = json.loads(payload, parse_constant=_refuse_constant, object_pairs_hook=_unique)
-        # Lone surrogates pass as JSON and could not be written anywhere later.
-        json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise InvalidInput([FieldProblem("", "the message must be a JSON object in UTF-8")]) from None
-    if not isinstance(content, dict):
-        raise InvalidInput([FieldProblem("", "the message must be a JSON object in UTF-8")])
+        # NUL passes here: the schemas refuse it, with an outcome.
+        content = parse_object(payload, _READABLE_DEPTH, UNPAIRED)
+    except InvalidInput as error:
+        raise InvalidInput(error.problems, error.slug) from None
     try:
         message_id = UUID(content["message_id"])
     except (KeyError, ValueError, TypeError, AttributeError):
@@ -102,28 +101,7 @@ def _check_shape(content: Mapping[str, Any]) -> None:
         problems.append(FieldProblem("purpose", "must be a purpose of use"))
     if "data" in content and not isinstance(content["data"], dict):
         problems.append(FieldProblem("data", "must be an object"))
-    elif _too_deep(content.get("data")):
+    elif deeper_than(content.get("data"), MAX_DEPTH):
         problems.append(FieldProblem("data", f"is nested deeper than {MAX_DEPTH}"))
     if problems:
         raise InvalidInput(problems)
-
-
-def _too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            return False
-        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
-    return True
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name repeats")
-    return found
-
-
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("not JSON")

@@ -7,38 +7,35 @@ alone: a header that brings a key, an address of one, another algorithm or compr
 
 from __future__ import annotations
 
+import base64
 import re
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from joserfc import jwe, jws
-from joserfc.errors import SecurityWarning
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import OKPKey
-from joserfc.jws import JWSRegistry
 
-from domain.errors import CasekeeperError, NotAuthenticated
+from application import eddsa
+from application.strict_json import parse_object
+from domain.errors import CasekeeperError, InvalidInput, NotAuthenticated
 
 JWE_ALG = "ECDH-ES+A256KW"
 JWE_ENC = "A256GCM"
-JWS_ALG = "EdDSA"
+JWS_ALG = eddsa.ALGORITHM
 MAX_TOKEN_BYTES = 512 * 1024
 """Largest message taken from the inbox, as it lies there."""
 _OUTER = frozenset({"alg", "enc", "kid", "epk", "apu", "apv", "typ", "cty"})
 _INNER = frozenset({"alg", "kid", "typ", "cty"})
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}")
+_HEADER_DEPTH = 4
 _KID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-
-# The library prefers RFC 9864's name for the same algorithm; the curve is checked here.
-warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
 
 _JWE = JWERegistry(algorithms=[JWE_ALG, JWE_ENC])
 _JWE.max_ciphertext_length = MAX_TOKEN_BYTES
-_JWS = JWSRegistry(algorithms=[JWS_ALG])
-_JWS.max_payload_length = MAX_TOKEN_BYTES
+_JWS = eddsa.PinnedAlgorithm(MAX_TOKEN_BYTES)
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,18 @@ class SignedMessage:
 
     publisher_id: UUID
     payload: bytes
+
+
+def is_encrypted(token: bytes) -> bool:
+    """Return whether a message has the form of a JWE with our algorithms, so that nothing in it is in clear."""
+    if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
+        return False
+    header = token.partition(b".")[0]
+    try:
+        stated = parse_object(base64.urlsafe_b64decode(header + b"=" * (-len(header) % 4)), _HEADER_DEPTH)
+    except (InvalidInput, ValueError):
+        return False
+    return (stated.get("alg"), stated.get("enc")) == (JWE_ALG, JWE_ENC)
 
 
 def decrypt(token: bytes, private_key: Callable[[str], bytes | None]) -> bytes:

@@ -177,7 +177,7 @@ class RightsDecisions(DisclosureDecisions):
         current_preview_id: UUID,
         plan: ErasurePlan,
     ) -> None:
-        """Approve a preview that still holds, ``plan`` being what holds now; by an officer who did not handle it yet."""
+        """Approve a preview that still holds, ``plan`` being what holds now; by an officer who has not handled it."""
         request = self._check_erasure(request_id)
         if request.state == "received":
             raise RuleRefused(rules.IDENTITY_NOT_VERIFIED, request_id=request_id)

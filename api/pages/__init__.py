@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, make_response, render_template
 
 from api.pages import case, docs, formats, session, worklist
-from api.problems import Problem
+from application.problems import Problem
 
 STATIC = str(Path(__file__).parent / "static")
 TEMPLATES = str(Path(__file__).parent / "templates")

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from flask import Blueprint, Response, make_response, render_template
 
-from api.auth import permit
 from api.case_view import opened_case
 from api.ledgers import opened_disclosures
 from api.pages.consent_strip import ORDER, Row, strip
@@ -29,7 +28,7 @@ blueprint = Blueprint("case", __name__)
 def case_page(case_id: UUID) -> Response:
     """Show a case: what it is about, what may be disclosed, what was, what is to be done."""
     parameters()
-    permit(caller(), READERS["case"])
+    caller().actor(READERS["case"])
     fresh = freshness("case_page")
     case = opened_case(case_id)
     subject_id = UUID(case["subject_id"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template
 
-from api.problem_types import BY_SLUG
+from application.problems import BY_SLUG
 
 blueprint = Blueprint("docs", __name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from api import problem_types as types
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
 from api.request_scope import request_id, rooms
+from application import problems
 from application.caller import Caller
 from application.permissions import READERS
 from domain.errors import NotAllowed, NotAuthenticated
@@ -120,7 +120,11 @@ def viewer() -> Viewer:
 
 def may(caller: Caller, allowed: Any) -> bool:
     """Return whether the caller has one of these pairs of role and purpose."""
-    return any((role, caller.purpose) in allowed for role in caller.roles)
+    try:
+        caller.actor(allowed)
+    except NotAllowed:
+        return False
+    return True
 
 
 def form_token() -> str:
@@ -141,7 +145,7 @@ def check_form() -> None:
     cookie, field = request.cookies.get(FORM, ""), request.form.get("form", "")
     elsewhere = request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
     if elsewhere or not cookie or not hmac.compare_digest(_mac(cookie).encode(), field.encode()):
-        raise NotAllowed(types.FORM_NOT_OURS.slug, "open the page again and send its form")
+        raise NotAllowed(problems.FORM_NOT_OURS.slug, "open the page again and send its form")
 
 
 def _form(status: int, problem: str | None = None) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -12,18 +11,16 @@ from flask_smorest import Blueprint
 from api.case_view import opened_case, tag
 from api.endpoints import command, query
 from api.json_answers import json_response, tagged_response
-from api.reads import AFTER, PAGING, paging, parameters, wait_for_view, word, word_parameter
+from api.reads import AFTER, PAGING, actor, actor_parameter, paging, parameters, wait_for_view, word, word_parameter
 from api.request_scope import caller, rooms
 from api.sample import ERASED, ID, IDENTITY, LATER, MADE, OTHER_ID, THIRD_ID, TIME, done
 from api.shapes import IDENTIFIER, INSTANT, NUMBER, TEXT, listed, nullable, one_of, opened, page, ref, thing
 from application.permissions import READERS
 from domain import vocabulary
-from domain.errors import FieldProblem, InvalidInput
 from projections import worklist
 
 blueprint = Blueprint("cases", __name__, description="Cases, and the work on them")
 
-_ASSIGNEE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 _HEAD: dict[str, Any] = {
     "id": IDENTIFIER,
     "subject_id": IDENTIFIER,
@@ -121,7 +118,7 @@ command(blueprint, f"{_CASE_PATH}/closure", "close_case", _CLOSED, done(state="c
     parameters=[
         AFTER,
         word_parameter("state", vocabulary.CASE_STATES),
-        {"in": "query", "name": "assignee", "schema": {"type": "string", "pattern": f"^{_ASSIGNEE.pattern}$"}},
+        actor_parameter("assignee"),
         *PAGING,
     ],
 )
@@ -133,7 +130,7 @@ def list_cases() -> Response:
     given = parameters("after", "state", "assignee", "limit", "cursor")
     filters: dict[str, Any] = {
         "state": word(given, "state", vocabulary.CASE_STATES),
-        "assignee": _assignee(given.get("assignee")),
+        "assignee": actor(given, "assignee"),
     }
     bounds = paging(given)
     wait_for_view("worklist", given)
@@ -162,10 +159,3 @@ def read_case(case_id: UUID) -> Response:
     wait_for_view("case_page", parameters("after"))
     found = opened_case(case_id)
     return tagged_response(found, tag(found["updated_at"], found))
-
-
-def _assignee(text: str | None) -> str | None:
-    if text is not None and not _ASSIGNEE.fullmatch(text):
-        problem = FieldProblem("assignee", "must be an opaque identifier of letters, digits and _.:-")
-        raise InvalidInput([problem], slug="invalid-query")
-    return text

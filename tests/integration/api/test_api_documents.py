@@ -8,7 +8,7 @@ from api_shapes import Documented
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.problem_types import BY_SLUG, FROM_RULES, OWN
+from application.problems import BY_SLUG, FROM_RULES, OWN, describe
 from domain import rules
 
 PROBLEMS = Path(__file__).parents[3] / "docs" / "problems.md"
@@ -85,7 +85,6 @@ def test_no_two_types_share_a_slug():
 def test_what_the_inbox_answers_with_is_listed_too():
     from uuid import uuid4
 
-    from consumers.problems import problem
     from domain import errors
 
     samples = [
@@ -100,6 +99,6 @@ def test_what_the_inbox_answers_with_is_listed_too():
         ValueError("x"),
     ]
     for error in samples:
-        document = problem(error, uuid4())
+        document = describe(error).document(uuid4())
         kind = BY_SLUG[document["type"].removeprefix("urn:casekeeper:problem:")]
         assert (document["status"], document["title"]) == (kind.status, kind.title)

@@ -152,3 +152,15 @@ def test_values_are_escaped(world):
     assert "<script>" not in page
     assert "<img" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+@pytest.mark.parametrize("typed", ["%00", "Ann%20Zq7Marker", "", "a" * 65])
+def test_an_assignee_that_is_no_identifier_is_refused_as_over_the_api(world, typed):
+    browser, _ = signed_in(world, **{"as": "case_manager"})
+    page = as_browser(browser, f"/?assignee={typed}")
+
+    assert (page.status_code, page.mimetype) == (400, "text/html")
+    assert "Zq7Marker" not in page.text
+    over_the_api = world.people.manager.get(f"/v1/cases?assignee={typed}")
+    assert [error["field"] for error in over_the_api.json["errors"]] == ["assignee"]
+    assert as_browser(browser, "/?assignee=a1").status_code == 200

@@ -153,7 +153,14 @@ HOSTILE: dict[str, tuple[Callable[[Publisher], str | bytes], bytes]] = {
 }
 
 
-def test_hostile_messages_are_set_aside_as_they_came_and_stop_nothing(service, settings, publisher, answers) -> None:
+IN_CLEAR = {
+    "no JOSE", "nothing", "not text", "signed only", "five empty parts", "header of brackets", "symmetric",
+    "another key agreement", "another cipher", "too large",
+}  # fmt: skip
+"""Those that are, or may be, something else than ciphertext to one of our keys."""
+
+
+def test_hostile_messages_are_set_aside_and_stop_nothing(service, settings, publisher, answers) -> None:
     before = registered(service)
     sent = {}
     for name, (make, _) in HOSTILE.items():
@@ -166,7 +173,8 @@ def test_hostile_messages_are_set_aside_as_they_came_and_stop_nothing(service, s
         letters = wait_until(lambda: (found := answers.dead_letters()) and len(found) == len(HOSTILE) and found)
 
     by_name = {letter.key.decode(): letter for letter in letters}
-    assert {name: letter.value for name, letter in by_name.items()} == sent
+    kept = {name: letter.value for name, letter in by_name.items() if name != "tampered header"}
+    assert kept == {name: None if name in IN_CLEAR else sent[name] for name in kept}
     errors = {name: dict(letter.headers)["ck-error"] for name, letter in by_name.items()}
     assert errors == {name: error for name, (_, error) in HOSTILE.items()}
     assert all(dict(letter.headers)["ck-where"].startswith((b"consumers/", b"domain/")) for letter in letters)

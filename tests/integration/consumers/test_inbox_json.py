@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -83,8 +82,8 @@ class Faulty(Service):
 
 
 @pytest.fixture
-def faulty(service: Service) -> Iterator[Faulty]:
-    yield Faulty(service.resources, service.reading, service.clock)
+def faulty(service: Service) -> Faulty:
+    return Faulty(service.resources, service.reading, service.clock)
 
 
 @pytest.mark.parametrize("fault", [ValueError("text that nobody may see"), RecursionError()])

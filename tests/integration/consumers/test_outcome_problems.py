@@ -1,37 +1,56 @@
-"""An outcome says no as HTTP does: the same type, status, title and detail for the same error."""
+"""An outcome says no as HTTP does, and both as docs/problems.md says: type, status and title for each error."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from api.problems import describe
-from consumers.problems import problem
+from api.problems import describe as describe_http
+from application.problems import describe
 from domain import errors, rules
 
 MESSAGE = UUID("0b9f8f0e-5c0d-4b8e-9d53-0f3c0a3a1c11")
+PROBLEMS = Path(__file__).parents[3] / "docs" / "problems.md"
+LISTED = {
+    slug: (int(status), title)
+    for slug, status, title in re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \| (.*?) \|", PROBLEMS.read_text(), re.M)
+}
 REFUSALS = [
-    errors.InvalidInput([errors.FieldProblem("identity.birth_date", "must be a date")]),
-    errors.NotFound("case", uuid4()),
-    errors.IdempotencyKeyReused("the idempotency key was used before with another body"),
-    errors.EventTooLarge(600_000, 524_288),
-    errors.Fenced([uuid4()]),
-    errors.NotAllowed("not-allowed", "this role has not the right to do this for this purpose of use"),
-    errors.Tampered("a sealed value was changed"),
-    errors.KeyNeverExisted(uuid4()),
-    ValueError("text that nobody may see"),
-    *(errors.RuleRefused(rule) for rule in rules.ALL),
+    (errors.InvalidInput([errors.FieldProblem("identity.birth_date", "must be a date")]), "invalid-input"),
+    (errors.NotFound("case", uuid4()), "not-found"),
+    (errors.IdempotencyKeyReused("the idempotency key was used before with another body"), "idempotency-key-reused"),
+    (errors.EventTooLarge(600_000, 524_288), "record-too-large"),
+    (errors.Fenced([uuid4()]), "subject-erased"),
+    (errors.NotAllowed("not-allowed", "this role has not the right to do this for this purpose of use"), "not-allowed"),
+    (errors.NotAllowed("purpose-missing", "the token states no purpose of use"), "purpose-missing"),
+    (errors.Tampered("a sealed value was changed"), "sealed-value-damaged"),
+    (errors.KeyNeverExisted(uuid4()), "sealed-value-damaged"),
+    (ValueError("text that nobody may see"), "internal-error"),
+    *((errors.RuleRefused(rule), rule.slug) for rule in rules.ALL),
 ]
 
 
 @pytest.mark.parametrize(
-    "error", REFUSALS, ids=lambda error: getattr(getattr(error, "rule", None), "slug", type(error).__name__)
+    ("error", "slug"),
+    REFUSALS,
+    ids=[f"{type(error).__name__}-{slug}" for error, slug in REFUSALS],
 )
-def test_the_inbox_and_http_give_the_same_problem(error: Exception) -> None:
-    ours, http = problem(error, MESSAGE), describe(error)
+def test_the_inbox_and_http_give_the_same_problem(error: Exception, slug: str) -> None:
+    ours, http = describe(error).document(MESSAGE), describe_http(error)
 
     assert (ours["type"], ours["status"], ours["title"]) == (http.type.urn, http.type.status, http.type.title)
+    assert (ours["type"], (ours["status"], ours["title"])) == (f"urn:casekeeper:problem:{slug}", LISTED[slug])
     assert [e["field"] for e in ours["errors"]] == [e.field for e in http.errors]
     assert ours["instance"] == f"urn:uuid:{MESSAGE}"
     assert "nobody may see" not in str(ours)
+
+
+def test_a_name_that_a_sender_made_is_withheld_and_the_whole_is_called_body() -> None:
+    told = errors.InvalidInput(
+        [errors.FieldProblem("data.Zanzibarova", "is unknown"), errors.FieldProblem("", "is bad")]
+    )
+
+    assert [e["field"] for e in describe(told).document(MESSAGE)["errors"]] == ["data.(unnamed)", "body"]

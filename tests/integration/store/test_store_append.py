@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from datetime import datetime
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -167,17 +166,6 @@ def test_a_refusal_can_be_remembered_without_events(log: EventLog) -> None:
     with pytest.raises(AlreadyDone) as again:
         log.append(command(event(uuid4(), 1), idempotency=idempotency("message")))
     assert again.value.position == 2
-
-
-def test_idempotency_records_are_pruned_by_age(log: EventLog, events_dsn: str) -> None:
-    log.append(command(idempotency=idempotency("old")))
-    with sql(events_dsn) as cursor:
-        cursor.execute("UPDATE idempotency SET recorded_at = '2026-01-01T00:00:00Z'")
-    log.append(command(idempotency=idempotency("new")))
-
-    assert log.prune_idempotent(datetime.fromisoformat("2026-02-01T00:00:00+00:00")) == 1
-    assert log.find_idempotent("old") is None
-    assert log.find_idempotent("new") is not None
 
 
 def test_a_record_over_the_limit_is_refused_with_its_size(log: EventLog) -> None:

@@ -4,10 +4,15 @@ import json
 
 import pytest
 
-from api.body import MAX_DEPTH, parse_object
+from api.body import MAX_DEPTH
+from application import strict_json
 from domain.errors import InvalidInput
 
 MARK = "Zq7Marker"
+
+
+def parse_object(raw: bytes) -> dict:
+    return strict_json.parse_object(raw, MAX_DEPTH)
 
 
 def refused(raw: bytes) -> InvalidInput:
@@ -81,3 +86,16 @@ def test_a_paired_surrogate_escape_is_one_character():
 def test_every_repeated_name_is_reported_without_quadratic_work():
     names = ",".join(f'"n{i}": 1' for i in range(60_000))
     assert places(refused(b'{"x": 1, "x": 2,' + names.encode() + b"}")) == ["x"]
+
+
+def test_the_depth_of_a_value_is_counted_with_itself():
+    value = strict_json.parse_object(b'{"a": [[1], {"b": 2}]}', 3)
+    assert strict_json.deeper_than(value, 2)
+    assert not strict_json.deeper_than(value, 3)
+    assert not strict_json.deeper_than("text", 0)
+
+
+def test_a_reader_may_let_nul_pass_but_not_half_a_character():
+    assert strict_json.parse_object(b'{"a": "\\u0000"}', 3, strict_json.UNPAIRED) == {"a": "\x00"}
+    with pytest.raises(InvalidInput):
+        strict_json.parse_object(b'{"a": "\\udfff"}', 3, strict_json.UNPAIRED)
