@@ -84,8 +84,8 @@ class Inbox:
             self._settings.topic(topics.INBOX),
             group_id=self._settings.topic(GROUP),
             auto_offset_reset="earliest",
-            session_timeout_ms=6_000,
-            heartbeat_interval_ms=1_500,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
         )
 
     def _take(

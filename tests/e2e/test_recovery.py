@@ -19,10 +19,10 @@ from tests.e2e.journey import INTAKE_SERVICE, MANAGER, Markers, subject_body
 TOPIC = "cases.events.v1"
 
 
-@pytest.fixture
-def own_copy(tmp_path: Path) -> Iterator[Copy]:
-    """A copy of this test's own, to be broken."""
-    running = Copy(tmp_path / "home")
+@pytest.fixture(scope="module")
+def own_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """A copy of these tests' own, to be broken; each leaves it running."""
+    running = Copy(tmp_path_factory.mktemp("own") / "home")
     running.start()
     yield running
     running.stop()
@@ -84,9 +84,8 @@ def test_a_deleted_topic_is_published_again_and_the_views_carry_on(own_copy: Cop
     assert name_of(own_copy, first, position).endswith("given")
 
 
-def test_a_store_set_back_refills_itself_before_it_takes_a_write(tmp_path: Path) -> None:
-    copy = Copy(tmp_path / "home")
-    copy.start()
+def test_a_store_set_back_refills_itself_before_it_takes_a_write(own_copy: Copy, tmp_path: Path) -> None:
+    copy = own_copy
     first, position = register(copy)
     name_of(copy, first, position)
     copy.stop()
@@ -102,13 +101,10 @@ def test_a_store_set_back_refills_itself_before_it_takes_a_write(tmp_path: Path)
     subprocess.run(["cp", "-a", str(set_aside), str(copy.home / "pg-main")], check=True)
 
     copy.start()
-    try:
-        third, third_position = register(copy)
-        after = events_on_store(copy)
-        assert after[: len(before)] == before
-        assert third_position > before[-1][0]
-        assert [position for position, _ in after] == list(range(1, len(after) + 1))
-        assert name_of(copy, second, third_position).endswith("given")
-        assert name_of(copy, third, third_position).endswith("given")
-    finally:
-        copy.stop()
+    third, third_position = register(copy)
+    after = events_on_store(copy)
+    assert after[: len(before)] == before
+    assert third_position > before[-1][0]
+    assert [position for position, _ in after] == list(range(1, len(after) + 1))
+    assert name_of(copy, second, third_position).endswith("given")
+    assert name_of(copy, third, third_position).endswith("given")

@@ -136,7 +136,7 @@ def running(name: str, make: Callable[[Report], Callable[[threading.Event], None
     assert not part.is_alive()
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
     """Return the first true value of a condition, looked at again and again; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -345,10 +345,10 @@ def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, t
     settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
     with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report)) as part:
         if noted:
-            wait_until(lambda: log_copy.log.admission().admitted, seconds=30)
+            wait_until(lambda: log_copy.log.admission().admitted)
             log_copy.append(record())
         else:
-            wait_until(lambda: part.said.code == "StoreUnavailable", seconds=30)
+            wait_until(lambda: part.said.code == "StoreUnavailable")
 
     assert log_copy.log.head() == (21 if noted else 20)
     assert log_copy.log.admission().admitted is noted

@@ -87,7 +87,7 @@ def test_a_view_carries_on_when_the_topic_is_deleted_and_made_anew(forty: LogCop
         wait_until(lambda: len(tally(forty)) == 40)
         forty.delete_topic()
         forty.append()
-        wait_until(lambda: len(tally(forty)) == 60, seconds=30)
+        wait_until(lambda: len(tally(forty)) == 60)
 
     assert tally(forty) == list(range(1, 61))
 
@@ -99,7 +99,7 @@ def test_a_view_carries_on_when_the_new_topic_has_other_offsets(forty: LogCopy) 
         forty.delete_topic()
         with forty.relaying():
             forty.append_together(*(record() for _ in range(160)))
-            wait_until(lambda: len(tally(forty)) == 200, seconds=30)
+            wait_until(lambda: len(tally(forty)) == 200)
 
     assert tally(forty) == list(range(1, 201))
     assert part.said.code == ""

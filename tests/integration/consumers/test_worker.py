@@ -75,7 +75,7 @@ def all_running(copy: Settings) -> bool:
 
 
 def test_a_worker_does_everything_and_ends_within_five_seconds(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy), seconds=40)
+    wait_until(lambda: all_running(copy))
     service = build_service(copy)
     person = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body
     case = service.execute("open_case", INTAKE, {}, {"subject_id": person["id"], "kind": "second_opinion"}).body
@@ -96,13 +96,13 @@ def test_a_worker_does_everything_and_ends_within_five_seconds(copy: Settings, w
 
 
 def test_a_worker_killed_is_replaced_by_another(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy), seconds=40)
+    wait_until(lambda: all_running(copy))
     other = Worker(copy)
     service = build_service(copy)
     service.execute("register_subject", INTAKE, {}, BODIES["register_subject"])
     worker.process.kill()
     reached = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body["receipt"]["position"]
-    wait_until(lambda: set(_views(copy, positions.positions).values()) == {reached}, seconds=40)
+    wait_until(lambda: set(_views(copy, positions.positions).values()) == {reached})
     service.log.close()
     other.stop()
 
@@ -110,7 +110,7 @@ def test_a_worker_killed_is_replaced_by_another(copy: Settings, worker: Worker) 
 
 
 def test_a_halted_part_says_so_and_the_others_go_on(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy), seconds=40)
+    wait_until(lambda: all_running(copy))
     log_copy = LogCopy(copy)
     log_copy.mac = RecordMac(build_service(copy).vault.secret("relay-mac"))
     log_copy.append_together(*(record() for _ in range(3)))
