@@ -13,6 +13,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from application.brokers import Brokers
+from domain.errors import SettingInvalid
+
 RUNTIME_FILE = "runtime.json"
 
 
@@ -34,14 +37,38 @@ class Settings:
     """Where the root key lives: ``file:/folder``; empty: ``keyring/`` in the home folder."""
     kafka: str = ""
     """Comma-separated bootstrap servers; empty: a local broker."""
+    kafka_protocol: str = "PLAINTEXT"
+    """How brokers are spoken to: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``."""
+    kafka_ca: str = ""
+    """PEM file of the authorities that sign the brokers' certificates; empty: the system's."""
+    kafka_certificate: str = ""
+    """PEM file of this service's own certificate, for brokers that ask for one."""
+    kafka_key: str = ""
+    """PEM file of that certificate's private key."""
+    kafka_mechanism: str = "SCRAM-SHA-512"
+    """SASL mechanism: ``SCRAM-SHA-512``, ``SCRAM-SHA-256`` or ``PLAIN``."""
+    kafka_username: str = ""
+    """Name to sign in to brokers with."""
+    kafka_password_file: str = ""
+    """File that holds the password for it."""
     topic_prefix: str = ""
     """Put before every topic and group name, so that copies can share brokers."""
     host: str = "127.0.0.1"
     """Address the API listens on."""
     port: str = ""
     """Port the API listens on; empty: 8080 if free, else any free port."""
+    metrics: str = ""
+    """Where a worker answers ``GET /metrics``: a port on loopback, or ``ADDRESS:PORT``; empty or ``0``: nowhere."""
     api_processes: str = "1"
     """How many API processes the supervisor starts."""
+    api_threads: str = "32"
+    """How many requests one API process works on at once."""
+    rate_caller: str = "1000"
+    """Calls a second that one API process takes from one caller; 0: no limit."""
+    rate_peer: str = "100"
+    """Calls a second without a valid token that one API process takes from one address; 0: no limit."""
+    rate_signin: str = "10"
+    """Failed attempts a minute to sign in that one API process takes from one address; 0: no limit."""
     demo: str = "1"
     """``0`` leaves out the demonstration set on first start."""
     issuers: str = ""
@@ -67,13 +94,37 @@ class Settings:
 
     @property
     def keyring_path(self) -> Path:
-        """Return the folder of the file keyring. Raises ``ValueError`` for any other form."""
+        """Return the folder of the file keyring. Raises ``SettingInvalid`` for any other form."""
         if not self.keyring:
             return self.home_path / "keyring"
         scheme, _, folder = self.keyring.partition(":")
         if scheme != "file" or not folder or "," in folder:
-            raise ValueError(f"{variable('keyring')} must be file:/folder")
+            raise SettingInvalid(f"{variable('keyring')} must be file:/folder")
         return Path(folder)
+
+    @property
+    def brokers(self) -> Brokers:
+        """Return how Kafka is reached. Raises ``SettingInvalid`` for settings that contradict each other."""
+        return Brokers(
+            tuple(self.kafka.split(",")),
+            self.kafka_protocol,
+            self.kafka_ca,
+            self.kafka_certificate,
+            self.kafka_key,
+            self.kafka_mechanism,
+            self.kafka_username,
+            self.kafka_password_file,
+        )
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Return host and port of a worker's metrics, ``None`` for nowhere. Raises ``SettingInvalid``."""
+        host, _, port = self.metrics.rpartition(":")
+        if not self.metrics or self.metrics == "0":
+            return None
+        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+            raise SettingInvalid(f"{variable('metrics')} must be PORT or ADDRESS:PORT")
+        return host.strip("[]") or "127.0.0.1", int(port)
 
     def topic(self, name: str) -> str:
         """Return a topic or group name with this copy's prefix."""

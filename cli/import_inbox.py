@@ -77,7 +77,13 @@ def kafka_inbox(settings: Settings, service: Service) -> Iterator[KafkaInbox]:
     key = inbox_keys.current_jwk(service.vault, service.clock())
     try:
         client = Client(
-            settings.kafka, key, publisher.id, publisher.private_key, settings.topic_prefix, actor=PUBLISHER
+            settings.kafka,
+            key,
+            publisher.id,
+            publisher.private_key,
+            settings.topic_prefix,
+            actor=PUBLISHER,
+            kafka=settings.brokers.security(),
         )
     except Exception as error:
         if not type(error).__module__.startswith("kafka"):

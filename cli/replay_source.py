@@ -44,7 +44,7 @@ def replay_source(settings: Settings, vault: Vault) -> Replayer:
 
 @contextmanager
 def _reader(settings: Settings, mac: RecordMac) -> Iterator[TopicReader]:
-    reader = TopicReader(settings.kafka, settings.topic(topics.EVENTS), mac)
+    reader = TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac)
     try:
         yield reader
     finally:

@@ -1,4 +1,7 @@
-"""Kafka clients with the settings we rely on, and their errors as ours."""
+"""Kafka clients with the settings we rely on, and their errors as ours.
+
+``brokers`` says how they are reached; a plain text is taken for servers that are spoken to in the clear.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaConfigurationError, KafkaError
 
+from application.brokers import Brokers
+from consumers import header_names
 from domain.errors import LogUnavailable
 
 BOOTSTRAP_MS = 5_000
@@ -31,23 +36,24 @@ def log_errors() -> Iterator[None]:
         raise LogUnavailable(f"Kafka: {type(error).__name__}") from None
 
 
-def admin(bootstrap: str) -> KafkaAdminClient:
+def admin(brokers: Brokers | str) -> KafkaAdminClient:
     """Return an admin client; close it after use. Raises ``LogUnavailable``."""
     with log_errors():
         return KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
+            **Brokers.of(brokers).options(),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             request_timeout_ms=REQUEST_MS,
         )
 
 
-def consumer(bootstrap: str, *topics: str, **options: Any) -> KafkaConsumer:
+def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsumer:
     """Return a consumer that commits nothing by itself and makes no topics. Raises ``LogUnavailable``."""
+    header_names.install()
     with log_errors():
         return KafkaConsumer(
             *topics,
             **{
-                "bootstrap_servers": bootstrap.split(","),
+                **Brokers.of(brokers).options(),
                 "bootstrap_timeout_ms": BOOTSTRAP_MS,
                 "request_timeout_ms": REQUEST_MS,
                 "metadata_max_age_ms": _METADATA_AGE_MS,
@@ -62,7 +68,7 @@ def consumer(bootstrap: str, *topics: str, **options: Any) -> KafkaConsumer:
         )
 
 
-def producer(bootstrap: str, **options: Any) -> KafkaProducer:
+def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:
     """Return an idempotent producer with ``acks=all`` that makes no topics. Raises ``LogUnavailable``.
 
     Idempotence is stated, because the library turns it off in silence where another setting disagrees.
@@ -70,7 +76,7 @@ def producer(bootstrap: str, **options: Any) -> KafkaProducer:
     with log_errors():
         return KafkaProducer(
             **{
-                "bootstrap_servers": bootstrap.split(","),
+                **Brokers.of(brokers).options(),
                 "bootstrap_timeout_ms": BOOTSTRAP_MS,
                 "request_timeout_ms": REQUEST_MS,
                 "metadata_max_age_ms": _METADATA_AGE_MS,

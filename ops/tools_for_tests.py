@@ -9,19 +9,20 @@ from ops import debian
 from ops.errors import LocalServerError
 
 TOOLS = {
-    "chromium": "tests of the pages need Chromium",
-    "docker-compose": "the test of docker-compose.yml needs Debian's docker-compose",
+    "chromium": ("chromium", "tests of the pages need Chromium"),
+    "docker-compose": ("docker-compose", "the test of docker-compose.yml needs Debian's docker-compose"),
+    "pg_ctlcluster": ("postgresql", "tests of TLS need a PostgreSQL that speaks it: the embedded one does not"),
 }
-"""Program, named as its Debian package is, and why it is needed."""
+"""Program, the Debian package that has it, and why it is needed."""
 
 
 def install_missing() -> list[str]:
     """Install each missing tool; return a line for each that is missing still."""
     lines = []
-    for program, why in TOOLS.items():
+    for program, (package, why) in TOOLS.items():
         if shutil.which(program) is None:
             try:
-                debian.install((program,), why)
+                debian.install((package,), why)
             except LocalServerError as error:
                 lines.append(str(error))
     return lines

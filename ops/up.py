@@ -68,6 +68,7 @@ class Run:
                 self._put_away()
 
     def _start_and_watch(self, settings: Settings) -> None:
+        settings.brokers.options()
         servers = LocalServers(settings)
         self._say(f"casekeeper, state in {self._home}")
         for service in (*servers.databases(), *servers.brokers()):
@@ -77,7 +78,7 @@ class Run:
         self._migrate(plan)
         servers.wait_for_broker(self._check)
         self._runtime.environment = plan.shared_environment()
-        self._runtime.url = plan.url
+        self._runtime.url, self._runtime.metrics = plan.url, plan.metrics
         self._say("PostgreSQL and Kafka answer, schemas are current")
         for service in plan.workers():
             self._supervisor.start(service)

@@ -34,13 +34,15 @@ class Copy:
 
     home: Path
     demo: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _tokens: dict[tuple[str, str, str], str] = field(default_factory=dict)
     url: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "CASEKEEPER_HOME": str(self.home), "CASEKEEPER_DEMO": "1" if self.demo else "0"}
+        own = {"CASEKEEPER_HOME": str(self.home), "CASEKEEPER_DEMO": "1" if self.demo else "0"}
+        return {**os.environ, **own, **self.settings}
 
     def start(self, timeout: float = 120) -> None:
         with open(self.home.with_suffix(".log"), "ab") as log:
@@ -50,7 +52,9 @@ class Copy:
         deadline = time.monotonic() + timeout
         while not self._ready():
             assert self._process.poll() is None, self.home.with_suffix(".log").read_text()
-            assert time.monotonic() < deadline, "not ready in time"
+            if time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError("not ready in time")
             time.sleep(0.2)
 
     def stop(self, with_signal: int = signal.SIGINT, timeout: float = 60) -> int:
