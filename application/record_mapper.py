@@ -14,6 +14,7 @@ from domain.instants import instant, parse_instant
 from domain.record import Actor, encode
 from domain.registry import Kind, fields_of
 from domain.sealed import SealedPart
+from store.append import Idempotency
 
 
 class RecordMapper(Mapper[UUID]):
@@ -25,7 +26,12 @@ class RecordMapper(Mapper[UUID]):
     def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
         """Return an event in the form of the log. Raises ``ValueError`` where a clear value is not of its kind."""
         event = cast(Event, domain_event)
-        return StoredEvent(event.originator_id, event.originator_version, event.TOPIC, encode(_record(event)))
+        return StoredEvent(event.originator_id, event.originator_version, event.TOPIC, self.to_record(event))
+
+    def to_record(self, event: Event, idempotency: Idempotency | None = None) -> bytes:
+        """Return the bytes of an event's record, with what its command is remembered by if it is the last one."""
+        carried = {"idempotency": idempotency.to_json()} if idempotency else {}
+        return encode({**_record(event), **carried})
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
         """Return the event a record describes; sealed parts stay sealed, erased or not."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import StoredEvent
-
 from application.policies import Policies
+from application.recent_streams import RecentStreams
 from application.record_mapper import RecordMapper
 from domain import rules
 from domain.aggregate import DecidingAggregate
@@ -37,6 +37,11 @@ class Resources:
     mapper: RecordMapper
     new_id: Callable[[], UUID] = uuid4
 
+    @cached_property
+    def streams(self) -> RecentStreams:
+        """Return the streams that this process has read."""
+        return RecentStreams(self.log, self.mapper)
+
 
 class UnitOfWork:
     """Loads aggregates, seals for them, and appends their events with everything the decision relied on."""
@@ -46,6 +51,7 @@ class UnitOfWork:
         self.policies = resources.policies
         self.vault = resources.vault
         self._log = resources.log
+        self._streams = resources.streams
         self._mapper = resources.mapper
         self._new_id = resources.new_id
         self._reads: dict[UUID, int] = {}
@@ -65,12 +71,7 @@ class UnitOfWork:
 
     def load(self, kind: type[A], stream_id: UUID) -> A:
         """Return an aggregate as it stands, and remember its version. Raises :class:`NotFound`."""
-        aggregate: Any = None
-        for stored in self._log.read_stream(stream_id):
-            event = self._mapper.to_domain_event(
-                StoredEvent(stored.stream_id, stored.version, stored.type, stored.record)
-            )
-            aggregate = cast(Event, event).mutate(aggregate)
+        aggregate = self._streams.load(stream_id)
         if not isinstance(aggregate, kind):
             raise NotFound(kind.__name__.lower(), stream_id)
         self._reads[stream_id] = aggregate.version
@@ -136,17 +137,21 @@ class UnitOfWork:
         return self._pending
 
     def append(self, idempotency: Idempotency | None = None) -> Appended:
-        """Append what was decided. Raises what :meth:`store.log.EventLog.append` raises."""
-        return self._log.append(
+        """Append what was decided, one event at least. Raises what :meth:`store.log.EventLog.append` raises."""
+        *before, last = self.pending()
+        events = (*(self._new_event(event) for event in before), self._new_event(last, idempotency))
+        appended = self._log.append(
             AppendCommand(
-                tuple(self._new_event(event) for event in self.pending()),
+                events,
                 reads=self._reads,
                 uses=frozenset(self._uses),
                 fences=tuple(self._fences),
                 idempotency=idempotency,
             )
         )
+        self._streams.appended(self._touched, events)
+        return appended
 
-    def _new_event(self, event: Event) -> NewEvent:
-        stored = self._mapper.to_stored_event(event)
-        return NewEvent(event.event_id, event.originator_id, event.originator_version, stored.topic, stored.state)
+    def _new_event(self, event: Event, idempotency: Idempotency | None = None) -> NewEvent:
+        record = self._mapper.to_record(event, idempotency)
+        return NewEvent(event.event_id, event.originator_id, event.originator_version, event.TOPIC, record)

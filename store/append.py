@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID, uuid4
 
 from domain.errors import EventTooLarge
@@ -78,6 +79,25 @@ class Idempotency:
         _require_name("mac_key_id", self.mac_key_id)
         if not 0 <= self.status <= 999:
             raise ValueError("status out of range")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form in which the command's last record carries it, so that a refilled store remembers it."""
+        return {
+            "key": self.key,
+            "operation": self.operation,
+            "body_mac": self.body_mac.hex(),
+            "mac_key_id": self.mac_key_id,
+            "status": self.status,
+            "answer": dict(self.answer),
+        }
+
+    @classmethod
+    def carried_by(cls, record: bytes) -> Self | None:
+        """Return what a published record carries of its command. Raises ``ValueError``, ``KeyError``, ``TypeError``."""
+        carried = json.loads(record).get("idempotency")
+        if carried is None:
+            return None
+        return cls(**{**carried, "body_mac": bytes.fromhex(carried["body_mac"])})
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,20 @@ class StoredRecord:
     event_id: UUID
     stream_id: UUID
     version: int
+    type: str
+    record: bytes
+
+    @property
+    def key(self) -> bytes:
+        """Return the stream's id as text: what the event is published under."""
+        return str(self.stream_id).encode()
+
+
+class UnpublishedRecord(NamedTuple):
+    """The part of an event in the log that is published: ``key`` is the stream's id as text."""
+
+    position: int
+    key: bytes
     type: str
     record: bytes
 

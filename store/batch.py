@@ -16,13 +16,13 @@ from domain.errors import (
     IdempotencyKeyReused,
     StoreUnavailable,
 )
-from store.append import AppendCommand, Appended, Fence, NewEvent
+from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
 
 APPEND = (
     "SELECT command, outcome, positions, about, status, answer FROM append_commands("
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-REFILL = "SELECT refill_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+REFILL = "SELECT refill_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 Row = tuple[int, str, list[int], list[UUID], int | None, str | None]
 Outcome = Appended | CasekeeperError
 
@@ -53,10 +53,16 @@ def arguments(at_least: int, commands: Sequence[AppendCommand]) -> list[Any]:
     ]
 
 
-def refill_arguments(position: int, events: Sequence[NewEvent], fences: Sequence[tuple[UUID, Fence]]) -> list[Any]:
-    """Return the arguments of :data:`REFILL`; each fence comes with the id of the event it follows from."""
+def refill_arguments(
+    position: int,
+    events: Sequence[NewEvent],
+    fences: Sequence[tuple[UUID, Fence]],
+    outcomes: Sequence[tuple[UUID, Idempotency]],
+) -> list[Any]:
+    """Return the arguments of :data:`REFILL`; fences and outcomes come with the id of the event they follow from."""
     implied = json.dumps([_fence(event_id, fence) for event_id, fence in fences])
-    return [position, *_records(events), *_event_columns(events), implied]
+    carried = json.dumps([_outcome(event_id, outcome) for event_id, outcome in outcomes])
+    return [position, *_records(events), *_event_columns(events), implied, carried]
 
 
 def outcomes(commands: Sequence[AppendCommand], rows: Iterable[Row]) -> list[Outcome | None]:
@@ -111,19 +117,14 @@ def _fence(event_id: UUID, fence: Fence) -> dict[str, str]:
 
 
 def _idempotent(n: int, command: AppendCommand) -> dict[str, Any]:
-    i = command.idempotency
-    assert i is not None
-    return {
-        "command": n,
-        "event": str(command.events[-1].event_id) if command.events else None,
-        "attempt": str(command.attempt_id),
-        "key": i.key,
-        "operation": i.operation,
-        "body_mac": i.body_mac.hex(),
-        "mac_key_id": i.mac_key_id,
-        "status": i.status,
-        "answer": json.dumps(dict(i.answer)),
-    }
+    assert command.idempotency is not None
+    event_id = command.events[-1].event_id if command.events else None
+    return {"command": n, "attempt": str(command.attempt_id), **_outcome(event_id, command.idempotency)}
+
+
+def _outcome(event_id: UUID | None, outcome: Idempotency) -> dict[str, Any]:
+    event = str(event_id) if event_id else None
+    return {"event": event, **outcome.to_json(), "answer": json.dumps(dict(outcome.answer))}
 
 
 def _array(values: Iterable[object]) -> str:

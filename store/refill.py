@@ -1,6 +1,7 @@
 """What must be known before a (re)started database takes writes: that it is not an old copy.
 
-With the topic: its tail is compared with the store, and what it has beyond the store's head is copied back. Without
+With the topic: its tail is compared with the store, and what it has beyond the store's head is copied back,
+with the fences that follow from it and the outcomes it carries. Without
 it: the head must have reached what this machine has seen acknowledged. Where the tail comes from is the caller's.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from domain.errors import LogDiverged, LogGap, StoreUnavailable
-from store.append import Fence, NewEvent
+from store.append import Fence, Idempotency, NewEvent
 from store.log import EventLog
 
 _CHUNK_EVENTS = 500
@@ -83,7 +84,8 @@ def _copy_back(log: EventLog, head: int, beyond: list[tuple[int, NewEvent]], fen
     if beyond[0][0] != head + 1:
         raise LogGap(head + 1, beyond[0][0])
     fences = [(event.event_id, fence) for _, event in beyond for fence in fences_of(event.record)]
-    log.refill(head + 1, [event for _, event in beyond], fences)
+    outcomes = [(event.event_id, carried) for _, event in beyond if (carried := Idempotency.carried_by(event.record))]
+    log.refill(head + 1, [event for _, event in beyond], fences, outcomes)
 
 
 def _chunks(tail: Tail) -> Iterator[list[tuple[int, NewEvent]]]:

@@ -28,8 +28,9 @@ def own_copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     running.stop()
 
 
-def register(copy: Copy) -> tuple[str, int]:
-    reply = copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", subject_body(Markers()))
+def register(copy: Copy, key: str | None = None, body: object = None) -> tuple[str, int]:
+    headers = {"Idempotency_Key": key} if key else {}
+    reply = copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", body or subject_body(Markers()), **headers)
     assert reply.status == 201, reply
     return reply.body["id"], reply.body["receipt"]["position"]
 
@@ -93,7 +94,8 @@ def test_a_store_set_back_refills_itself_before_it_takes_a_write(own_copy: Copy,
     subprocess.run(["cp", "-a", str(copy.home / "pg-main"), str(set_aside)], check=True)
 
     copy.start()
-    second, position = register(copy)
+    body = subject_body(Markers())
+    second, position = register(copy, "a call that is repeated", body)
     assert name_of(copy, second, position).endswith("given")
     before = events_on_store(copy)
     copy.stop()
@@ -101,6 +103,7 @@ def test_a_store_set_back_refills_itself_before_it_takes_a_write(own_copy: Copy,
     subprocess.run(["cp", "-a", str(set_aside), str(copy.home / "pg-main")], check=True)
 
     copy.start()
+    assert register(copy, "a call that is repeated", body) == (second, position)
     third, third_position = register(copy)
     after = events_on_store(copy)
     assert after[: len(before)] == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from uuid import uuid4
 
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
-from store_builders import command, event, fencing, history, rows, sql, stored_ids
+from store_builders import command, event, fencing, history, idempotency, rows, sql, stored_ids
 
-from domain.errors import Fenced, LogDiverged, LogGap, StoreUnavailable
+from domain.errors import AlreadyDone, Fenced, IdempotencyKeyReused, LogDiverged, LogGap, StoreUnavailable
 from store.append import AppendCommand, Appended, Fence, NewEvent
 from store.head_file import HeadFile
 from store.log import EventLog
@@ -212,3 +213,23 @@ def test_head_files_are_raised_and_never_lowered(tmp_path: Path) -> None:
     assert (one.position(), other.position()) == (123_456_789_012, None)
     for file in (one, two, other):
         file.close()
+
+
+def test_a_call_repeated_after_a_refill_gets_its_first_answer(events_dsn: str, copy_of: CopyOf, topic: Topic) -> None:
+    old, stream = copy_of(events_dsn), uuid4()
+    remembered = idempotency("called twice", answer={"id": str(stream)})
+    carrying = event(stream, 2, record=json.dumps({"idempotency": remembered.to_json()}).encode())
+    first = command(event(stream, 1), carrying, idempotency=remembered)
+    with EventLog(events_dsn) as log:
+        topic.append(log, first)
+
+    with EventLog(old) as log:
+        bring_up_to_topic(log, topic.tail(1), lambda record: ())
+        log.admit_writes(log.admission().incarnation, 2)
+        with pytest.raises(AlreadyDone) as repeated:
+            log.append(command(event(uuid4(), 1), idempotency=remembered))
+        with pytest.raises(IdempotencyKeyReused):
+            log.append(command(event(uuid4(), 1), idempotency=idempotency("called twice", b"another body")))
+    done = repeated.value
+    assert (done.status, done.answer, done.position) == (201, {"id": str(stream)}, 2)
+    assert rows(old, "SELECT count(*) FROM events") == [(2,)]
