@@ -43,6 +43,7 @@ BAD_REQUEST = ProblemType("bad-request", 400, "The request is not valid HTTP for
 INVALID_INPUT = ProblemType("invalid-input", 422, "The body does not fit its schema")
 BODY_TOO_LARGE = ProblemType("body-too-large", 413, "The body is larger than 1 MiB")
 RECORD_TOO_LARGE = ProblemType("record-too-large", 413, "What would be recorded is larger than the log takes")
+LENGTH_REQUIRED = ProblemType("length-required", 411, "A body needs a Content-Length; chunked bodies are not taken")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported-media-type", 415, "The body must be application/json, uncompressed")
 
 TOKEN_MISSING = ProblemType("token-missing", 401, "The call carries no bearer token")
@@ -60,8 +61,14 @@ IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused", 409, "The idempotency key was used before with another body or for another call"
 )
 
+RATE_LIMITED = ProblemType("rate-limited", 429, "Too many calls: Retry-After says when to go on", 1)
+
+BUSY = ProblemType("busy", 503, "More at once than this process takes", 1)
 VIEW_BEHIND = ProblemType("view-behind", 503, "The view has not reached the position asked for yet", 1)
 STORE_UNAVAILABLE = ProblemType("store-unavailable", 503, "The event store cannot be reached: nothing was recorded", 2)
+OUTCOME_UNKNOWN = ProblemType(
+    "outcome-unknown", 503, "Whether this was recorded is not known yet: repeat it with the same idempotency key", 2
+)
 VIEWS_UNAVAILABLE = ProblemType("views-unavailable", 503, "The views cannot be reached", 2)
 KEYS_UNAVAILABLE = ProblemType("keys-unavailable", 503, "The keys cannot be reached: an outage, not an erasure", 2)
 LOG_UNAVAILABLE = ProblemType("log-unavailable", 503, "The event log on Kafka cannot be reached", 2)
@@ -74,6 +81,7 @@ BY_SLUG: dict[str, ProblemType] = {t.slug: t for t in (*FROM_RULES, *OWN)}
 
 _BY_ERROR: tuple[tuple[type[errors.CasekeeperError], ProblemType], ...] = (
     (errors.ConcurrencyConflict, CONCURRENCY_CONFLICT),
+    (errors.OutcomeUnknown, OUTCOME_UNKNOWN),
     (errors.StoreUnavailable, STORE_UNAVAILABLE),
     (errors.ViewsUnavailable, VIEWS_UNAVAILABLE),
     (errors.ViewBehind, VIEW_BEHIND),

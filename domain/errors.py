@@ -6,6 +6,7 @@
     ├── RetriableError                  the same call may succeed later
     │   ├── ConcurrencyConflict         a stream that the decision read has moved
     │   ├── StoreUnavailable            the event store cannot be reached
+    │   │   └── OutcomeUnknown          it went away while it was appending: call again with the same command
     │   ├── ViewsUnavailable            the views cannot be reached
     │   ├── ViewBehind                  a view has not reached the position asked for
     │   ├── PositionMoved               another process has moved a view's position
@@ -27,7 +28,9 @@
         ├── LogGap                      a position is missing from the topic
         ├── LogDiverged                 store and topic disagree about the same position
         ├── RecordUnfit                 a projection cannot take a record in
-        └── SchemaMismatch              a database's schema is not the one this program expects
+        ├── TooManyUnfit                so many do not fit that a projection sets no more aside
+        ├── SchemaMismatch              a database's schema is not the one this program expects
+        └── SettingInvalid              a setting is malformed, or contradicts another
 
 Identifiers are attributes, so that callers need not parse text; texts never carry a value somebody sent.
 """
@@ -67,6 +70,13 @@ class ConcurrencyConflict(RetriableError):
 
 class StoreUnavailable(RetriableError):
     """The event store cannot be reached or refuses to write."""
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The reply to an append was lost and could not be learnt since: what became of it is not known.
+
+    The same command, or another one under the same idempotency key, is answered with what it did.
+    """
 
 
 class ViewsUnavailable(RetriableError):
@@ -226,5 +236,18 @@ class RecordUnfit(TerminalError):
         self.reason = reason
 
 
+class TooManyUnfit(TerminalError):
+    """So many records do not fit into a view that it stops at ``position`` instead of setting this one aside too."""
+
+    def __init__(self, view: str, position: int) -> None:
+        super().__init__(f"view {view} stopped before position {position}: too many records do not fit")
+        self.view = view
+        self.position = position
+
+
 class SchemaMismatch(TerminalError):
     """An applied migration was changed, or the database is newer than this program."""
+
+
+class SettingInvalid(TerminalError):
+    """A setting is malformed, names a file that cannot be read, or contradicts another; the text names it."""

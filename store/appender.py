@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,18 +11,19 @@ from pathlib import Path
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from domain.errors import StoreUnavailable
+from domain.errors import OutcomeUnknown, StoreUnavailable
 from store.append import AppendCommand, Appended
 from store.batch import APPEND, Outcome, Row, arguments, outcomes
-from store.connection import connect, lost, one, unavailable
+from store.connection import connect, lost, one, stays_read_only, unavailable
 from store.head_file import HeadFile
 
 RESOLVE_SECONDS = 15.0
-"""How long a batch of unknown outcome is looked up before its callers are told that the store is unavailable."""
+"""How long a batch of unknown outcome is looked up before its callers are told so."""
+_UNNOTED = "the head file of this machine cannot be written"
 
 
 class Appender:
-    """One connection that appends; used by one thread.
+    """One connection that appends; used by one thread at a time.
 
     A batch whose reply was lost is sent again: the server looks every command up by its event ids and attempt id
     under the head row, so the second call finds what the first one did, or does it, and never does it twice.
@@ -35,14 +37,17 @@ class Appender:
         self._at_least = 0
 
     def commit(self, commands: Sequence[AppendCommand]) -> list[Outcome]:
-        """Append the commands and return an outcome each. Raises ``StoreUnavailable``."""
+        """Append the commands and return an outcome each: ``StoreUnavailable`` among them where it was."""
         decided: dict[int, Outcome] = {}
         while waiting := [n for n in range(len(commands)) if n not in decided]:
             for n, outcome in zip(waiting, self._transaction([commands[n] for n in waiting]), strict=True):
                 if outcome is not None:
                     decided[n] = outcome
         appended = (outcome.positions for outcome in decided.values() if isinstance(outcome, Appended))
-        self._note(max((positions[-1] for positions in appended if positions), default=0))
+        try:
+            self._note(max((positions[-1] for positions in appended if positions), default=0))
+        except OSError:
+            decided |= {n: OutcomeUnknown(_UNNOTED) for n, o in decided.items() if isinstance(o, Appended)}
         return [decided[n] for n in range(len(commands))]
 
     def close(self) -> None:
@@ -60,9 +65,14 @@ class Appender:
                 return [unavailable(error)]
             return [self._transaction([command])[0] for command in commands]
         except psycopg2.Error as error:
-            raise unavailable(error) from None
+            if stays_read_only(error):
+                self._drop()
+            return [unavailable(error) for _ in commands]
+        except StoreUnavailable as error:
+            return [copy.copy(error) for _ in commands]
 
     def _send(self, commands: Sequence[AppendCommand]) -> list[Row]:
+        """Send until there is a reply. Raises ``StoreUnavailable``, and ``OutcomeUnknown`` once a reply was lost."""
         give_up = time.monotonic() + RESOLVE_SECONDS
         unknown = False
         pause = 0.01
@@ -73,15 +83,20 @@ class Appender:
                     rows: list[Row] = cursor.fetchall()
                     return rows
             except psycopg2.Error as error:
-                if not lost(error):
+                reason = unavailable(error)
+                if lost(error):
+                    unknown = True
+                elif not unknown or isinstance(error, psycopg2.DataError | psycopg2.IntegrityError):
                     raise
-                unknown = True
+                else:
+                    give_up = 0.0
                 self._drop()
-                if time.monotonic() > give_up:
-                    raise unavailable(error) from None
-            except StoreUnavailable:
-                if not unknown or time.monotonic() > give_up:
+            except StoreUnavailable as error:
+                if not unknown:
                     raise
+                reason = error
+            if time.monotonic() > give_up:
+                raise OutcomeUnknown(str(reason)) from None
             time.sleep(pause)
             pause = min(pause * 2, 0.5)
 
@@ -90,7 +105,11 @@ class Appender:
             self._connection = connect(self._dsn, "casekeeper append")
             if self._heads and not self._head_file:
                 with self._connection.cursor() as cursor:
-                    self._head_file = HeadFile(self._heads, one(cursor, "SELECT log_id FROM log_head")[0])
+                    log_id = one(cursor, "SELECT log_id FROM log_head")[0]
+                try:
+                    self._head_file = HeadFile(self._heads, log_id)
+                except OSError:
+                    raise StoreUnavailable(_UNNOTED) from None
             if self._head_file:
                 self._at_least = max(self._at_least, self._head_file.position() or 0)
         return self._connection

@@ -23,10 +23,11 @@ STATEMENT_TIMEOUT_MS = 10_000
 
 T = TypeVar("T")
 
+_READ_ONLY = "25006"
 _REFUSALS = {
     "53100": "disk full",
     "53300": "too many connections",
-    "25006": "read only",
+    _READ_ONLY: "read only",
     "57014": "statement timed out",
     "42501": "permission denied",
     "42883": "not migrated",
@@ -73,6 +74,11 @@ def lost(error: psycopg2.Error) -> bool:
     return ended_by_server or (error.pgcode is None and not isinstance(error, psycopg2.ProgrammingError))
 
 
+def stays_read_only(error: psycopg2.Error) -> bool:
+    """Return whether the session refuses writes, and would go on to do so when its database takes them again."""
+    return str(error.pgcode) == _READ_ONLY
+
+
 class Connections:
     """A few connections shared by the threads of a process; a thread waits when all are in use.
 
@@ -82,6 +88,7 @@ class Connections:
     def __init__(self, dsn: str, name: str, size: int) -> None:
         self._dsn = dsn
         self._name = name
+        self._size = size
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Connection] = []
 
@@ -91,6 +98,8 @@ class Connections:
             try:
                 return self._attempt(query, fresh=False)
             except psycopg2.Error as error:
+                if stays_read_only(error):
+                    self.close()
                 if not lost(error):
                     raise unavailable(error) from None
                 self.close()
@@ -109,12 +118,18 @@ class Connections:
                     try:
                         yield cursor
                         cursor.execute("COMMIT")
-                    except BaseException:
+                    except BaseException as error:
                         with suppress(psycopg2.Error):
                             cursor.execute("ROLLBACK")
+                        if isinstance(error, psycopg2.Error) and stays_read_only(error):
+                            connection.close()
                         raise
             finally:
                 self._give(connection)
+
+    def use(self) -> tuple[int, int, int]:
+        """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
+        return self._size - self._free._value, len(self._idle), self._size
 
     def close(self) -> None:
         """Close all connections that are not in use."""

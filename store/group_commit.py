@@ -1,17 +1,18 @@
-"""Group commit: one thread per process takes what all others want appended and commits it together.
+"""Group commit: a thread that appends takes along what others want appended at that moment, and commits it together.
 
 While one batch is being committed the next one gathers, so the batches grow with the load and nobody waits on purpose.
+There is no thread for it: the first in line leads, commits one batch, and hands the lead to the next in line. A writer
+alone so never waits for another thread.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 
-from domain.errors import StoreUnavailable
+from domain.errors import OutcomeUnknown, StoreUnavailable
 from store.append import AppendCommand, Appended
 
 Outcome = Appended | Exception
@@ -22,25 +23,31 @@ MAX_BYTES = 4 * 1024 * 1024
 
 
 class _Waiting:
-    """A command whose thread waits for ``done`` to be released."""
+    """A command whose thread waits for ``called`` to be released: with an outcome, or to lead."""
 
-    __slots__ = ("command", "done", "outcome")
+    __slots__ = ("called", "command", "leads", "outcome")
 
     def __init__(self, command: AppendCommand) -> None:
         self.command = command
         self.outcome: Outcome | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.leads = False
+        self.called = threading.Lock()
+        self.called.acquire()
 
 
 class GroupCommit:
-    """Combines concurrent appends. ``commit`` is called by one thread only and answers one outcome per command."""
+    """Combines concurrent appends. ``commit`` is called by one thread at a time and answers one outcome per command.
 
-    def __init__(self, commit: Commit) -> None:
+    ``committed`` is told after each batch how many commands it had.
+    """
+
+    def __init__(self, commit: Commit, committed: Callable[[int], None] = lambda _commands: None) -> None:
         self._commit = commit
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._committed = committed
+        self._line: deque[_Waiting] = deque()
         self._state = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._idle = threading.Condition(self._state)
+        self._led = False
         self._closed = False
 
     def append(self, command: AppendCommand) -> Appended:
@@ -49,49 +56,68 @@ class GroupCommit:
         with self._state:
             if self._closed:
                 raise StoreUnavailable("the event store is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
-                self._thread.start()
-            self._queue.put(waiting)
-        waiting.done.acquire()
+            self._line.append(waiting)
+            waiting.leads = not self._led
+            self._led = True
+        if not waiting.leads:
+            self._wait(waiting)
+        if waiting.outcome is None:
+            self._lead()
         assert waiting.outcome is not None
         if isinstance(waiting.outcome, Appended):
             return waiting.outcome
         raise waiting.outcome
 
     def close(self) -> None:
-        """Refuse new commands, finish those that wait, and end the thread."""
-        with self._state:
+        """Refuse new commands and return when those that wait are finished."""
+        with self._idle:
             self._closed = True
-            self._queue.put(None)
-            thread = self._thread
-        if thread is not None:
-            thread.join()
+            self._idle.wait_for(lambda: not self._led)
 
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            last = self._gather(batch)
-            self._finish(batch)
-            if last:
-                return
-
-    def _gather(self, batch: list[_Waiting]) -> bool:
-        size = batch[0].command.size()
-        with suppress(Empty):
-            while len(batch) < MAX_COMMANDS and size < MAX_BYTES:
-                waiting = self._queue.get_nowait()
-                if waiting is None:
-                    return True
-                batch.append(waiting)
-                size += waiting.command.size()
-        return False
-
-    def _finish(self, batch: list[_Waiting]) -> None:
+    def _wait(self, waiting: _Waiting) -> None:
         try:
+            waiting.called.acquire()
+        except BaseException:
+            # Interrupted (Ctrl-C): it leaves the line, and the lead with it, if it was just called to lead.
+            with self._state:
+                if waiting in self._line:
+                    self._line.remove(waiting)
+            if waiting.leads and waiting.outcome is None:
+                self._hand_over()
+            raise
+
+    def _lead(self) -> None:
+        """Commit one batch, whose first command is this thread's own."""
+        batch: list[_Waiting] = []
+        outcomes: Sequence[Outcome] = ()
+        try:
+            batch = self._gather()
             outcomes = self._commit([waiting.command for waiting in batch])
         except Exception as error:
             outcomes = [copy.copy(error) for _ in batch]
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            waiting.outcome = outcome
-            waiting.done.release()
+        finally:
+            # The next batch starts first: while it is committed, the threads of this one go on with their work.
+            self._hand_over()
+            unknown = OutcomeUnknown("interrupted while committing: call again with the same command")
+            for n, waiting in enumerate(batch):
+                waiting.outcome = outcomes[n] if outcomes else copy.copy(unknown)
+                waiting.called.release()
+        self._committed(len(batch))
+
+    def _gather(self) -> list[_Waiting]:
+        with self._state:
+            batch = [self._line.popleft()]
+            size = batch[0].command.size()
+            while self._line and len(batch) < MAX_COMMANDS and size < MAX_BYTES:
+                batch.append(self._line.popleft())
+                size += batch[-1].command.size()
+        return batch
+
+    def _hand_over(self) -> None:
+        with self._idle:
+            if self._line:
+                self._line[0].leads = True
+                self._line[0].called.release()
+            else:
+                self._led = False
+                self._idle.notify_all()

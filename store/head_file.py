@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -49,10 +50,11 @@ class HeadFile:
         return position
 
     def close(self) -> None:
-        """Make what was noted durable and close the file."""
-        os.fdatasync(self._file)
+        """Make what was noted durable, if the disk lets it, and close the file."""
+        with suppress(OSError):
+            os.fdatasync(self._file)
         os.close(self._file)
 
     def _read(self) -> int | None:
         text = os.pread(self._file, _WIDTH, 0)
-        return int(text) if len(text) == _WIDTH else None
+        return int(text) if len(text) == _WIDTH and text.isdigit() else None

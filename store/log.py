@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,16 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import LogDiverged, StoreUnavailable
-from store.append import AppendCommand, Appended, Fence, IdempotentAnswer, NewEvent, StoredRecord
+from store.append import (
+    AppendCommand,
+    Appended,
+    Fence,
+    Idempotency,
+    IdempotentAnswer,
+    NewEvent,
+    StoredRecord,
+    UnpublishedRecord,
+)
 from store.appender import Appender
 from store.batch import REFILL, refill_arguments, uuids
 from store.connection import Connections, one, unavailable
@@ -36,16 +45,24 @@ class Admission:
 class EventLog:
     """The door to the event store for all threads of one process. Open it after forking.
 
-    ``heads``: folder of the head files (see ``store.head_file``); ``readers``: connections for reading.
+    ``heads``: folder of the head files (see ``store.head_file``); ``readers``: connections for reading; ``committed``
+    is told after each batch of appends how many commands it had.
     Every method raises ``StoreUnavailable`` when the database cannot be reached.
     """
 
-    def __init__(self, dsn: str, *, heads: Path | None = None, readers: int = 4) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        heads: Path | None = None,
+        readers: int = 4,
+        committed: Callable[[int], None] = lambda _commands: None,
+    ) -> None:
         self._dsn = dsn
         self._heads = heads
         self._reads = Connections(dsn, "casekeeper read", readers)
         self._appender = Appender(dsn, heads)
-        self._group_commit = GroupCommit(self._appender.commit)
+        self._group_commit = GroupCommit(self._appender.commit, committed)
         self._listener = Listener(dsn)
 
     def __enter__(self) -> Self:
@@ -73,6 +90,20 @@ class EventLog:
     def read_from(self, position: int, limit: int) -> list[StoredRecord]:
         """Return at most ``limit`` records from ``position`` on, in order and without gaps."""
         return self._records("position >= %s ORDER BY position LIMIT %s", (position, limit))
+
+    def unpublished(self, position: int, limit: int) -> list[UnpublishedRecord]:
+        """Return at most ``limit`` records from ``position`` on, like :meth:`read_from`, as they are published."""
+        sql = (
+            "SELECT position, stream_id::text, type, record FROM events WHERE position >= %s ORDER BY position LIMIT %s"
+        )
+
+        def query(cursor: Cursor) -> list[UnpublishedRecord]:
+            cursor.execute(sql, (position, limit))
+            return [
+                UnpublishedRecord(p, key.encode(), kind, bytes(record)) for p, key, kind, record in cursor.fetchall()
+            ]
+
+        return self._reads.read(query)
 
     def fingerprints(self, first: int, last: int) -> dict[int, tuple[UUID, bytes]]:
         """Return event id and SHA-256 of the record for each position from ``first`` to ``last``."""
@@ -143,19 +174,29 @@ class EventLog:
         if not self._reads.read(lambda cursor: one(cursor, sql, incarnation, known))[0]:
             raise StoreUnavailable(f"writes not admitted: restarted meanwhile, or head below known position {known}")
 
-    def refill(self, position: int, events: Sequence[NewEvent], fences: Sequence[tuple[UUID, Fence]]) -> None:
+    def refill(
+        self,
+        position: int,
+        events: Sequence[NewEvent],
+        fences: Sequence[tuple[UUID, Fence]],
+        outcomes: Sequence[tuple[UUID, Idempotency]] = (),
+    ) -> None:
         """Copy events back from the topic at their own positions, the first one at ``position``.
 
-        ``fences``: each with the id of the event it follows from. Only while writes are not admitted. Raises
-        ``LogDiverged`` when an event's id is stored elsewhere or its stream does not continue with it.
+        ``fences`` and ``outcomes``: each with the id of the event it follows from. Only while writes are not admitted.
+        Raises ``LogDiverged`` when an event's id is stored elsewhere or its stream does not continue with it.
         """
         try:
             with self._reads.transaction() as cursor:
-                cursor.execute(REFILL, refill_arguments(position, events, fences))
+                cursor.execute(REFILL, refill_arguments(position, events, fences, outcomes))
         except psycopg2.IntegrityError:
             raise LogDiverged(position) from None
         except psycopg2.Error as error:
             raise unavailable(error) from None
+
+    def pool_use(self) -> tuple[int, int, int]:
+        """Return how many reading connections are lent, how many open and idle, and how many there can be at most."""
+        return self._reads.use()
 
     def close(self) -> None:
         """Finish waiting appends and close all connections."""

@@ -69,6 +69,25 @@ def migrate(dsn: str, folder: Path = EVENTS_MIGRATIONS) -> list[str]:
         connection.close()
 
 
+def pending(dsn: str, folder: Path = EVENTS_MIGRATIONS) -> list[str]:
+    """Return the names of the migrations that are not applied yet, changing nothing.
+
+    Raises ``SchemaMismatch`` as :func:`migrate` does, ``StoreUnavailable``.
+    """
+    files = read_folder(folder)
+    connection = connect(dsn, "casekeeper migrate")
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")
+            if not (cursor.fetchone() or (False,))[0]:
+                return [migration.name for migration in files]
+            return [migration.name for migration in _not_applied(cursor, folder.parent.name, files)]
+    except psycopg2.Error as error:
+        raise unavailable(error) from None
+    finally:
+        connection.close()
+
+
 def read_folder(folder: Path) -> list[Migration]:
     """Return a folder's migrations in order. Raises ``SchemaMismatch`` when their numbers do not run 1, 2, 3, …."""
     files: list[Migration] = []

@@ -34,6 +34,9 @@ class CuttingProxy:
         self._armed, self._meanwhile = moment, meanwhile
 
     def close(self) -> None:
+        # Closing alone would leave the thread that waits in accept to take one more.
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _accept(self) -> None:
