@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import pages, resources
-from api.body import MAX_BODY_BYTES
+from api.admission import Places, ViewWaits, requests_at_once
+from api.body import MAX_BODY_BYTES, check_framing, discard
 from api.dev_tokens import token_reader
-from api.metrics import Metrics
+from api.metrics import HttpMetrics
 from api.openapi import document
-from api.problems import answer, describe, wants_html
-from api.request_scope import Rooms, begin, method_and_route, request_id
+from api.problems import answer, describe, wants_html, with_headers
+from api.rate_limits import RateLimits
+from api.request_scope import Rooms, begin, method_and_route, peer, request_id, rooms
+from api.slow_bodies import Bodies
 from application.problems import ProblemType
 
 if TYPE_CHECKING:
@@ -34,9 +37,18 @@ _CSP_PAGES = (
     "script-src 'none'; img-src 'self' data:"
 )
 
+_UNCOUNTED = frozenset({"health.live", "health.ready", "metrics", "static"})
 
 VIEW_WAIT_SECONDS = 5.0
 """Longest that a read waits for its view."""
+
+
+class _App(Flask):
+    """Flask without a look at each call whether a view is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is."""
+        return func
 
 
 def create_app(
@@ -49,11 +61,12 @@ def create_app(
 ) -> Flask:
     """Return the application. ``replay`` answers ``POST /v1/audit/replays``; without it that is 404.
 
-    Raises ``ValueError`` when the issuers' file is malformed, ``KeysUnavailable`` when the keyring cannot be reached.
+    Raises ``ValueError`` when the issuers' file is malformed, ``SettingInvalid``,
+    ``KeysUnavailable`` when the keyring cannot be reached.
     """
-    app = Flask("casekeeper", static_folder=pages.STATIC, static_url_path="/static", template_folder=pages.TEMPLATES)
-    # One more than is taken: a body of unknown length is cut there without an error, and read_body sees that it was.
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    at_once = requests_at_once(settings)
+    app = _App("casekeeper", static_folder=pages.STATIC, static_url_path="/static", template_folder=pages.TEMPLATES)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 3600
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
@@ -64,10 +77,15 @@ def create_app(
         replay,
         token_reader(settings, service.vault),
         service.vault.secret("form-token"),
-        view_wait,
+        RateLimits(settings),
+        Places(at_once),
+        ViewWaits(views, view_wait, max(1, at_once // 2)),
+        Bodies(),
     )
-    metrics = Metrics(service.log, views)
+    metrics = HttpMetrics(service, views)
     app.before_request(begin)
+    app.before_request(check_framing)
+    app.before_request(_count_anonymous)
     app.after_request(_headers)
     app.after_request(metrics.observe)
     app.after_request(_logged)
@@ -75,6 +93,7 @@ def create_app(
     api = document(app)
     resources.register(app, api, metrics)
     pages.register(app)
+    metrics.know_routes(app)
     return app
 
 
@@ -84,7 +103,16 @@ def _failed(error: Exception) -> Response:
     if problem.type.status >= 500 and not isinstance(error, HTTPException):
         log.error("request failed", request_id=str(request_id()), code=problem.type.slug, error=error)
     g.problem = problem.type
-    return pages.failure(problem) if wants_html() else answer(problem, error)
+    discard()
+    response = pages.failure(problem) if wants_html() else answer(problem)
+    return with_headers(response, problem.type, error)
+
+
+def _count_anonymous() -> None:
+    """Count a call against its address, unless it is for health or its view counts the caller (``counts_calls``)."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if request.endpoint not in _UNCOUNTED and not getattr(view, "counts_calls", False):
+        rooms().rates.peer(peer())
 
 
 def _headers(response: Response) -> Response:
@@ -110,5 +138,6 @@ def _logged(response: Response) -> Response:
         status=response.status_code,
         code=problem.slug if problem else None,
         duration_ms=round((time.perf_counter() - g.started) * 1000, 1),
+        **g.get("recorded", {}),
     )
     return response

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from flask import g, request
 
-from api.request_scope import request_id, rooms
+from api.request_scope import peer, request_id, rooms
 from api.tokens import TOKEN_ROLES
 from application import problems
 from application.caller import Caller
@@ -21,13 +21,22 @@ ANYONE: Pairs = frozenset((role, purpose) for role in TOKEN_ROLES for purpose in
 
 
 def authenticate() -> Caller:
-    """Take the caller from the ``Authorization`` header and keep it for this request.
+    """Take the caller from the ``Authorization`` header, keep it for this request and count the call.
 
-    Raises :class:`NotAuthenticated` without a valid token.
+    Raises :class:`NotAuthenticated` without a valid token, :class:`RateLimited`.
     """
+    try:
+        claims = rooms().tokens.read(_token())
+    except NotAuthenticated:
+        rooms().rates.peer(peer())
+        raise
+    rooms().rates.caller(claims.issuer, claims.subject)
+    g.caller = claims.caller(request_id())
+    return g.caller
+
+
+def _token() -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated(problems.TOKEN_MISSING.slug, "send Authorization: Bearer and a token")
-    caller = rooms().tokens.read(token.strip()).caller(request_id())
-    g.caller = caller
-    return caller
+    return token.strip()

@@ -12,9 +12,9 @@ from flask_smorest import Blueprint
 from marshmallow import Schema
 
 from api.auth import Pairs, authenticate
-from api.body import read_body
+from api.body import check_media_type, read_body, receive
 from api.json_answers import json_response
-from api.request_scope import caller, idempotency_key, rooms
+from api.request_scope import caller, idempotency_key, note_receipt, rooms
 from api.shapes import Shape
 from application.catalogue import OPERATIONS
 
@@ -23,9 +23,9 @@ View = Callable[..., Response]
 Answers = dict[int, tuple[Shape, Mapping[str, Any]] | None]
 """Status → shape and example of the answer, ``None`` for an answer without a body."""
 
-WRITE_PROBLEMS = (400, 401, 403, 409, 410, 413, 415, 422, 503)
-READ_PROBLEMS = (400, 401, 403, 503)
-CHECKED_PROBLEMS = (400, 401, 403, 404, 413, 415, 422, 503)
+WRITE_PROBLEMS = (400, 401, 403, 404, 409, 410, 411, 413, 415, 422, 429, 503)
+READ_PROBLEMS = (400, 401, 403, 429, 503)
+CHECKED_PROBLEMS = (400, 401, 403, 404, 411, 413, 415, 422, 429, 503)
 """Of a call that takes a body and changes nothing."""
 IDEMPOTENCY_KEY: Shape = {
     "in": "header",
@@ -47,9 +47,11 @@ PROBLEM_DESCRIPTIONS = {
     404: "No such thing",
     409: "A rule refuses, or somebody else was first",
     410: "The person is erased, or being erased",
+    411: "Body without a Content-Length",
     413: "Body too large",
     415: "Body is not application/json",
     422: "Body does not fit its schema",
+    429: "Too many calls; see Retry-After",
     503: "Something this needs cannot be reached, or a view is behind; see Retry-After",
 }
 
@@ -81,7 +83,7 @@ def command(
         body=(made.schema, made.example),
         answers={made.status: (answer, example)},
         allowed=made.allowed,
-        problems=WRITE_PROBLEMS + ("<" in rule) * (404,),
+        problems=WRITE_PROBLEMS,
         parameters=[IDEMPOTENCY_KEY],
     )
     register(view)
@@ -112,7 +114,7 @@ def post(
                 "content": {"application/json": {"schema": schema, "example": dict(example)}},
             },
             responses=_responses(answers, problems),
-        )(_permitted(view, allowed))
+        )(_permitted(view, allowed, check_media_type, receive))
         blueprint.add_url_rule(rule, view.__name__, documented, methods=["POST"])
         return view
 
@@ -152,15 +154,22 @@ def query(
 def execute(operation: str, ids: Ids, body: Mapping[str, Any], key: str | None = None) -> Response:
     """Execute an operation for this request's caller and answer with its status and body."""
     answer = rooms().service.execute(operation, caller(), ids, body, key)
+    note_receipt(answer.body["receipt"])
     return json_response(answer.body, answer.status)
 
 
-def _permitted(view: View, allowed: Pairs) -> View:
+def _permitted(view: View, allowed: Pairs, *first: Callable[[], None]) -> View:
+    """Let a caller with the right in, do what comes ``first``, and only then take a place to work."""
+
     @wraps(view)
     def permitted(**ids: Any) -> Response:
         authenticate().actor(allowed)
-        return view(**ids)
+        for step in first:
+            step()
+        with rooms().places.taken():
+            return view(**ids)
 
+    permitted.counts_calls = True  # type: ignore[attr-defined]
     return permitted
 
 

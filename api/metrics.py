@@ -1,73 +1,107 @@
-"""``GET /metrics`` in Prometheus' form. Labels are methods, route templates and statuses: never an id or a name."""
+"""``GET /metrics`` in Prometheus' form: what the process has counted, and what is read at the moment of the scrape.
+
+Which metrics there are, and that no label can carry an id or a name: :mod:`application.metrics`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING
 
-from flask import Response, g
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from flask import Flask, Response, g
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from api import metric_readings
+from api.metric_readings import Families, PoolUse
 from api.request_scope import method_and_route
-from domain.errors import CasekeeperError
+from application import metrics
+from application.metric_types import COUNTED
 
 if TYPE_CHECKING:
+    from application.service import Service
     from projections.views import Views
     from store.log import EventLog
 
-_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+LONGEST_SECONDS = 3.0
+"""Longest that a scrape waits for the stores; one that does not answer by then counts as away."""
 
 
-class Metrics:
-    """The metrics of one application, in a registry of their own."""
+class Readings(CollectorRegistry):
+    """What is read when a scrape asks: each store in a thread of its own, so that one which hangs delays no other."""
 
-    def __init__(self, log: EventLog, views: Views) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "casekeeper_http_requests", "HTTP requests answered", ("method", "route", "status"), registry=self._registry
-        )
-        self._seconds = Histogram(
-            "casekeeper_http_request_seconds",
-            "Time to answer an HTTP request",
-            ("method", "route"),
-            buckets=_BUCKETS,
-            registry=self._registry,
-        )
-        self._registry.register(_Lag(log, views))
+    def __init__(self, stores: Mapping[str, Callable[[], Families]], pools: Mapping[str, PoolUse]) -> None:
+        super().__init__()
+        self._stores = stores
+        self._pools = pools
+        self._threads = ThreadPoolExecutor(max(1, len(stores)), "metrics")
+        self._asked: dict[str, Future[list[GaugeMetricFamily]]] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what answers in time. A store that hangs is not asked again before it has answered."""
+        for name, read in self._stores.items():
+            if name not in self._asked:
+                self._asked[name] = self._threads.submit(_all, read)
+        wait(list(self._asked.values()), timeout=LONGEST_SECONDS)
+        answered = {name: asked for name, asked in self._asked.items() if asked.done()}
+        available = {name for name, asked in answered.items() if asked.exception() is None}
+        yield metrics.AVAILABLE.of(*((name in available, name) for name in self._stores))
+        for name in answered:
+            del self._asked[name]
+        for name in available:
+            yield from answered[name].result()
+        yield from metric_readings.of_relay()
+        yield from metric_readings.of_pools(self._pools)
+
+
+def page(readings: Readings) -> bytes:
+    """Return all metrics of this process as text."""
+    return generate_latest(COUNTED) + generate_latest(readings)
+
+
+def api_readings(service: Service, views: Views) -> Readings:
+    """Return what API processes read: everything about the stores, because any of them can tell it."""
+    return Readings(
+        {
+            "store": partial(metric_readings.of_store, service.log),
+            "keys": partial(metric_readings.of_keys, service),
+            "views": partial(metric_readings.of_views, service.log, views),
+        },
+        {"store": service.log.pool_use, "keys": service.vault.pool_use, "views": views.pool_use},
+    )
+
+
+def worker_readings(log: EventLog) -> Readings:
+    """Return what a worker reads: the log's head, which its relay is measured against."""
+    return Readings({"store": partial(metric_readings.of_store, log)}, {"store": log.pool_use})
+
+
+class HttpMetrics:
+    """Counts the requests of one application and answers ``GET /metrics``."""
+
+    def __init__(self, service: Service, views: Views) -> None:
+        self._readings = api_readings(service, views)
+
+    def know_routes(self, app: Flask) -> None:
+        """Take the templates of the application's routes as the values that the label ``route`` can have."""
+        metrics.ROUTE.admit(rule.rule for rule in app.url_map.iter_rules())
 
     def observe(self, response: Response) -> Response:
         """Count a request that has been answered."""
         method, route = method_and_route()
-        self._requests.labels(method, route, str(response.status_code)).inc()
-        self._seconds.labels(method, route).observe(time.perf_counter() - g.started)
+        metrics.HTTP_REQUESTS.inc(method, route, str(response.status_code))
+        metrics.HTTP_SECONDS.observe(time.perf_counter() - g.started, method, route)
         return response
 
     def page(self) -> Response:
         """Return all metrics."""
-        return Response(generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST)
+        return Response(page(self._readings), content_type=CONTENT_TYPE)
 
 
-class _Lag:
-    """Reads how far each view is behind the log, at the moment of the scrape; left out while a database is away."""
-
-    def __init__(self, log: EventLog, views: Views) -> None:
-        self._log = log
-        self._views = views
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        head = GaugeMetricFamily("casekeeper_log_head", "Position of the last event appended")
-        lag = GaugeMetricFamily("casekeeper_view_lag", "Events a view has yet to take in", labels=["view"])
-        with suppress(CasekeeperError):
-            at = self._log.head()
-            head.add_metric([], at)
-            for name, position in self._views.positions().items():
-                lag.add_metric([name], max(0, at - position))
-        yield head
-        yield lag
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        return iter(())
+def _all(read: Callable[[], Families]) -> list[GaugeMetricFamily]:
+    return list(read())

@@ -6,6 +6,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from api.json_answers import json_response
+from api.rate_limits import RateLimited
 from api.request_scope import request_id
 from application import problems
 
@@ -13,8 +14,11 @@ CONTENT_TYPE = "application/problem+json"
 _BY_STATUS = {
     404: problems.NOT_FOUND,
     405: problems.METHOD_NOT_ALLOWED,
+    411: problems.LENGTH_REQUIRED,
     413: problems.BODY_TOO_LARGE,
     415: problems.UNSUPPORTED_MEDIA_TYPE,
+    429: problems.RATE_LIMITED,
+    503: problems.BUSY,
 }
 
 
@@ -27,12 +31,19 @@ def describe(error: Exception) -> problems.Problem:
     return problems.Problem(kind, kind.title)
 
 
-def answer(problem: problems.Problem, error: Exception) -> Response:
-    """Return the document as a response, with ``Retry-After``, ``WWW-Authenticate`` and ``Allow`` where they belong."""
-    kind = problem.type
-    response = json_response(problem.document(request_id()), kind.status, CONTENT_TYPE)
+def answer(problem: problems.Problem) -> Response:
+    """Return the document as a response."""
+    return json_response(problem.document(request_id()), problem.type.status, CONTENT_TYPE)
+
+
+def with_headers(response: Response, kind: problems.ProblemType, error: Exception) -> Response:
+    """Return the response with what belongs to it of Retry-After, RateLimit, WWW-Authenticate and Allow."""
     if kind.retry_after is not None:
         response.headers["Retry-After"] = str(kind.retry_after)
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after)
+        response.headers["RateLimit-Policy"] = error.limit.policy
+        response.headers["RateLimit"] = f'"{error.limit.name}";r=0;t={error.retry_after}'
     if kind.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="casekeeper"' + (
             "" if kind is problems.TOKEN_MISSING else ', error="invalid_token"'

@@ -86,7 +86,7 @@ def wait_for_view(view: str, given: Mapping[str, str]) -> None:
         return
     if position > rooms().service.log.head():
         raise _invalid("after", "is past the end of the log")
-    rooms().views.wait_for(view, position, rooms().view_wait)
+    rooms().waits.until(view, position)
 
 
 def find(view: str, kind: str, look: Callable[[], T | None]) -> T:
@@ -96,7 +96,7 @@ def find(view: str, kind: str, look: Callable[[], T | None]) -> T:
     """
     found = look()
     if found is None:
-        rooms().views.wait_for(view, rooms().service.log.head(), rooms().view_wait)
+        rooms().waits.until(view, rooms().service.log.head())
         found = look()
     if found is None:
         raise NotFound(kind)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from flask import current_app, g, request
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from domain.errors import FieldProblem, InvalidInput
 
 if TYPE_CHECKING:
+    from api.admission import Places, ViewWaits
+    from api.rate_limits import RateLimits
+    from api.slow_bodies import Bodies
     from api.tokens import TokenReader
     from application.caller import Caller
     from application.service import Service
@@ -37,8 +41,10 @@ class Rooms:
     replay: Callable[..., dict[str, Any]] | None
     tokens: TokenReader
     form_secret: bytes
-    view_wait: float
-    """Longest wait for a view, in seconds."""
+    rates: RateLimits
+    places: Places
+    waits: ViewWaits
+    bodies: Bodies
 
 
 def rooms() -> Rooms:
@@ -52,6 +58,9 @@ def begin() -> None:
     sent = request.headers.get("X-Request-Id", "")
     g.request_id = UUID(sent) if _UUID.fullmatch(sent) else uuid4()
     g.started = time.perf_counter()
+    # So that every line of this thread names the request until the next one begins.
+    clear_contextvars()
+    bind_contextvars(request_id=str(g.request_id))
 
 
 def request_id() -> UUID:
@@ -60,10 +69,21 @@ def request_id() -> UUID:
     return found
 
 
+def note_receipt(receipt: Mapping[str, Any]) -> None:
+    """Keep what was recorded for this request's line in the log: how many events, the last one's id and position."""
+    ids = receipt["event_ids"]
+    g.recorded = {"event_id": ids[-1] if ids else None, "count": len(ids), "position": receipt["position"]}
+
+
 def method_and_route() -> tuple[str, str]:
     """Return the request's method and its route's template, as logs and metrics name them: never an id or a name."""
     method = request.method if request.method in _METHODS else "other"
     return method, request.url_rule.rule if request.url_rule else "unmatched"
+
+
+def peer() -> str:
+    """Return the address the request comes from: of the proxy, where there is one."""
+    return request.environ.get("REMOTE_ADDR", "")
 
 
 def caller() -> Caller:
@@ -77,7 +97,7 @@ def idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not all(" " <= c <= "~" for c in key):
+    if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable()):
         problem = FieldProblem("Idempotency-Key", f"must be 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
         raise InvalidInput([problem], slug="invalid-header")
     return key

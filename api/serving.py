@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 
+from api.admission import requests_at_once
 from api.app import Replay, create_app
 from application.logging import configure
 from application.settings import Settings
@@ -17,8 +19,8 @@ from application.wiring import build_service
 from projections.views import Views
 from vault.vault import Vault
 
-THREADS = 32
-"""Requests served at once by one process. Appends of concurrent requests are committed together, so threads pay."""
+_FOR_HEALTH = 4
+"""Connections to the views beyond one for each request at work."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -33,7 +35,9 @@ def application(replay_source: Callable[[Settings, Vault], Replay] | None = None
     try:
         service = build_service(settings)
         replay = replay_source(settings, service.vault) if replay_source is not None else None
-        return create_app(settings, service, Views(settings.views_dsn, size=THREADS), replay)
+        return create_app(
+            settings, service, Views(settings.views_dsn, size=requests_at_once(settings) + _FOR_HEALTH), replay
+        )
     except Exception as error:
         structlog.get_logger("api").critical("api cannot start", error=error)
         raise SystemExit(1) from None
@@ -41,7 +45,9 @@ def application(replay_source: Callable[[Settings, Vault], Replay] | None = None
 
 def _die_with_parent() -> None:
     """Ask the kernel to end this worker when the process that started it ends, even by SIGKILL (Linux)."""
-    started_by = os.getppid()
+    parent = multiprocessing.parent_process()
+    started_by = os.getppid() if parent is None else parent.pid
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # It may have ended before this process came to ask.
     if os.getppid() != started_by:
         raise SystemExit(1)

@@ -7,7 +7,10 @@ purpose of use. Names and addresses of staff do not belong in ``sub``: it is sto
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ from domain.vocabulary import PURPOSES_OF_USE, ROLES
 
 AUDIENCE = "casekeeper"
 MAX_TOKEN_CHARACTERS = 4096
+MOST_KNOWN = 1000
+"""Most verified tokens kept; beyond, the one verified first is forgotten."""
 TOKEN_ROLES = ROLES - {"system"}
 """Roles a token can give; ``system`` is the service itself and never comes from outside."""
 
@@ -56,16 +61,30 @@ class Claims:
 
 
 class TokenReader:
-    """Verifies tokens against the trusted issuers."""
+    """Verifies tokens against the trusted issuers; one that was verified is known until it expires."""
 
-    def __init__(self, issuers: Mapping[str, Issuer]) -> None:
+    def __init__(self, issuers: Mapping[str, Issuer], clock: Callable[[], float] = time.time) -> None:
         self._issuers = dict(issuers)
+        self._clock = clock
+        self._known: OrderedDict[str, Claims] = OrderedDict()
+        self._lock = threading.Lock()
         self._rules = jwt.JWTClaimsRegistry(
             aud={"essential": True, "value": AUDIENCE}, exp={"essential": True}, sub={"essential": True}
         )
 
     def read(self, token: str) -> Claims:
         """Return the claims of a token. Raises :class:`NotAuthenticated` (``token-invalid`` or ``token-expired``)."""
+        known = self._known.get(token)
+        if known is not None and known.expires > self._clock():
+            return known
+        claims = self._read(token)
+        with self._lock:
+            self._known[token] = claims
+            while len(self._known) > MOST_KNOWN:
+                self._known.popitem(last=False)
+        return claims
+
+    def _read(self, token: str) -> Claims:
         try:
             claims = self._verified(token)
             # A clock a second ahead of ours is no reason to refuse: only exp and nbf bound a token's life.

@@ -183,7 +183,7 @@ def api_process(world: World) -> Iterator[tuple[int, subprocess.Popen[str]]]:
 
 def wait_until_answering(port: int, process: subprocess.Popen[str]) -> None:
     """Return once the server accepts connections."""
-    deadline, pause = time.monotonic() + 30, threading.Event()
+    deadline, pause = time.monotonic() + 120, threading.Event()
     while not answers(port):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline, "the API does not answer"

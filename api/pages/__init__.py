@@ -26,7 +26,4 @@ def register(app: Flask) -> None:
 def failure(problem: Problem) -> Response:
     """Return the page that says what went wrong: an outage as an outage, never as an erasure."""
     page = render_template("failure.html", problem=problem, viewer=session.viewer_or_none())
-    response = make_response(page, problem.type.status)
-    if problem.type.retry_after is not None:
-        response.headers["Retry-After"] = str(problem.type.retry_after)
-    return response
+    return make_response(page, problem.type.status)

@@ -12,8 +12,9 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
+from api.body import receive
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
-from api.request_scope import request_id, rooms
+from api.request_scope import peer, request_id, rooms
 from application import problems
 from application.caller import Caller
 from application.permissions import READERS
@@ -65,12 +66,15 @@ def signin() -> Response:
 @blueprint.post("/signin")
 def sign_in() -> Response:
     """Take a token, or in development a person to sign in as, and start a session."""
+    receive()
     check_form()
+    rooms().rates.before_signin(peer())
     person = next((p for p in DEV_PEOPLE if p.key == request.form.get("as")), None)
     token = _development_token(person) if person else request.form.get("token", "").strip()
     try:
         claims = rooms().tokens.read(token)
     except NotAuthenticated as error:
+        rooms().rates.failed_signin(peer())
         return _form(401, str(error) if token else "Paste a token first.")
     if claims.purpose is None or not claims.roles:
         return _form(403, "This token gives no role or purpose of use that this service knows.")
@@ -82,6 +86,7 @@ def sign_in() -> Response:
 @blueprint.post("/signout")
 def sign_out() -> Response:
     """End the session in this browser."""
+    receive()
     check_form()
     response = make_response(redirect("/signin", 303))
     response.delete_cookie(SESSION)
@@ -96,13 +101,17 @@ def page(view: View) -> View:
         try:
             claims = rooms().tokens.read(request.cookies.get(SESSION, ""))
         except NotAuthenticated:
+            rooms().rates.peer(peer())
             response = make_response(redirect("/signin", 303))
             response.delete_cookie(SESSION)
             return response
+        rooms().rates.caller(claims.issuer, claims.subject)
         g.caller = claims.caller(request_id())
         g.viewer = _viewer(g.caller)
-        return view(**ids)
+        with rooms().places.taken():
+            return view(**ids)
 
+    signed_in.counts_calls = True  # type: ignore[attr-defined]
     return signed_in
 
 

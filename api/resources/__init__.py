@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask_smorest import Api
 
-    from api.metrics import Metrics
+    from api.metrics import HttpMetrics
 
 _DOCUMENTED = (subjects, cases, consents, disclosures, requests, agreements, policies, audit, inbox, health)
 
 
-def register(app: Flask, api: Api, metrics: Metrics) -> None:
+def register(app: Flask, api: Api, metrics: HttpMetrics) -> None:
     """Register every resource, and ``GET /metrics``."""
     for module in _DOCUMENTED:
         api.register_blueprint(module.blueprint)

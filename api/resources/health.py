@@ -12,7 +12,7 @@ from api.json_answers import json_response
 from api.request_scope import Rooms, rooms
 from domain.errors import CasekeeperError
 from domain.vocabulary import VIEWS
-from projections import health
+from projections import health, view_health
 
 blueprint = Blueprint("health", __name__, description="Whether the service works")
 
@@ -28,7 +28,10 @@ def live() -> Response:
 @blueprint.doc(
     summary="Tell whether store, keys and views can be used",
     security=[],
-    responses={"200": {"description": "Ready"}, "503": {"description": "Not ready; `degraded` says what is wrong"}},
+    responses={
+        "200": {"description": "Ready"},
+        "503": {"description": "Not ready; `degraded` and `reasons` say what is wrong"},
+    },
 )
 def ready() -> Response:
     """Tell whether store, keys and views can be used, and how far each view is."""
@@ -37,45 +40,61 @@ def ready() -> Response:
 
 
 def readiness(rooms: Rooms) -> dict[str, Any]:
-    """Return ``{"ready", "degraded": [words], "views": [{"name", "position", "lag"}]}``.
+    """Return ``{"ready", "degraded": [words], "reasons": {word: why}, "views": [{"name", "position", "lag", …}]}``.
 
     Ready means that store, keys and views can be used and that writes are admitted; a part of the workers that is not
-    well, such as the relay without Kafka, is named but does not make the API unready.
+    well, such as the relay without Kafka, is named but does not make the API unready. Why: an error's class, as
+    ``LogUnavailable`` where Kafka is away, or what state the part is in, ``silent`` when no worker speaks for it.
+    Each view has a ``state`` of :mod:`projections.view_health` too, ``unknown`` while the log's head is; and how many
+    streams it has ``parked`` and ``discarded``.
     """
-    needed: list[str] = []
+    needed: dict[str, str] = {}
     head = _checked("store", lambda: _admitted_head(rooms, needed), needed)
     _checked("keys", rooms.service.vault.health, needed)
-    positions = _checked("views", lambda: _positions(rooms, needed), needed) or {}
-    degraded = _checked("views", lambda: _unwell(rooms), needed) or []
-    views = [
-        {"name": name, "position": position, "lag": max(0, (head or 0) - position)}
-        for name, position in sorted(positions.items())
-    ]
-    return {"ready": not needed, "degraded": sorted({*needed, *degraded}), "views": views}
+    views = _checked("views", lambda: _views(rooms, head, needed), needed) or []
+    unwell = _checked("views", lambda: _unwell(rooms), needed) or {}
+    stuck = {view["name"]: "stuck" for view in views if view["state"] == "stuck"}
+    reasons = dict(sorted({**stuck, **unwell, **needed}.items()))
+    return {"ready": not needed, "degraded": list(reasons), "reasons": reasons, "views": views}
 
 
-def _admitted_head(rooms: Rooms, needed: list[str]) -> int:
+def _admitted_head(rooms: Rooms, needed: dict[str, str]) -> int:
     admission = rooms.service.log.admission()
     if not admission.admitted:
-        needed.append("store-not-admitted")
+        needed["store-not-admitted"] = "not compared with the topic"
     return admission.head
 
 
-def _positions(rooms: Rooms, needed: list[str]) -> dict[str, int]:
-    positions = {name: at for name, at in rooms.views.positions().items() if name in VIEWS}
-    if not positions.keys() >= VIEWS:
-        needed.append("views-not-built")
-    return positions
-
-
-def _unwell(rooms: Rooms) -> list[str]:
+def _views(rooms: Rooms, head: int | None, needed: dict[str, str]) -> list[dict[str, Any]]:
     with rooms.views.cursor() as cursor:
-        return [part.part for part in health.parts(cursor) if not part.well]
+        found = view_health.views(cursor, head or 0)
+    if len(found) < len(VIEWS):
+        needed["views-not-built"] = "no worker has made them"
+    return [
+        {
+            "name": view.name,
+            "position": view.position,
+            "lag": view.lag,
+            "state": "unknown" if head is None else view.state,
+            "parked": view.parked_streams,
+            "discarded": view.discarded_streams,
+        }
+        for view in found
+    ]
 
 
-def _checked(name: str, check: Callable[[], Any], needed: list[str]) -> Any:
+def _unwell(rooms: Rooms) -> dict[str, str]:
+    with rooms.views.cursor() as cursor:
+        return {part.part: _why(part) for part in health.parts(cursor) if not part.well}
+
+
+def _why(part: health.PartHealth) -> str:
+    return (part.detail_code or part.state) if part.fresh else "silent"
+
+
+def _checked(name: str, check: Callable[[], Any], needed: dict[str, str]) -> Any:
     try:
         return check()
-    except CasekeeperError:
-        needed.append(name)
+    except CasekeeperError as error:
+        needed[name] = type(error).__name__
         return None

@@ -30,9 +30,11 @@ _EXAMPLE = {
     security=[],
     responses={
         "200": {"description": "The key", "content": {"application/json": {"schema": _JWK, "example": _EXAMPLE}}},
+        "429": {"$ref": "#/components/responses/Problem429"},
         "503": {"$ref": "#/components/responses/Problem503"},
     },
 )
 def inbox_key() -> Response:
     """Show the inbox's current public key."""
-    return json_response(current_jwk(rooms().service.vault, rooms().service.clock()))
+    with rooms().places.taken():
+        return json_response(current_jwk(rooms().service.vault, rooms().service.clock()))

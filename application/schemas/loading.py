@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ def load(schema: type[Schema], body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidInput([FieldProblem("", "the body must be an object")])
     try:
-        return dict(schema().load(body))
+        return dict(_made(schema).load(body))
     except ValidationError as error:
         raise InvalidInput(list(_flatten(error.messages, ""))) from None
 
@@ -30,6 +31,12 @@ def load_identifier(name: str, value: UUID | str) -> UUID:
         return value if isinstance(value, UUID) else UUID(value)
     except (ValueError, TypeError, AttributeError):
         raise InvalidInput([FieldProblem(name, "must be a UUID")]) from None
+
+
+@cache
+def _made(schema: type[Schema]) -> Schema:
+    """Return the one instance of a schema: making it costs more than loading with it, and loading keeps nothing."""
+    return schema()
 
 
 def _flatten(messages: Any, path: str) -> Iterator[FieldProblem]:

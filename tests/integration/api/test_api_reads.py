@@ -135,6 +135,8 @@ def test_live_and_ready(world):
         "forget",
     }
     assert all(view["lag"] >= 0 for view in ready.json["views"])
+    assert {view["state"] for view in ready.json["views"]} <= {"current", "behind"}
+    assert {(view["parked"], view["discarded"]) for view in ready.json["views"]} == {(0, 0)}
 
 
 def test_ready_names_each_part_that_is_away(world, monkeypatch):
@@ -148,7 +150,7 @@ def test_ready_names_each_part_that_is_away(world, monkeypatch):
     monkeypatch.setattr(world.service.vault, "health", down(KeysUnavailable("x")))
     keys = client.get("/health/ready")
     monkeypatch.setattr(world.log, "admission", down(StoreUnavailable("x")))
-    monkeypatch.setattr(world.views, "positions", down(ViewsUnavailable("x")))
+    monkeypatch.setattr(world.views, "cursor", down(ViewsUnavailable("x")))
     all_three = client.get("/health/ready")
 
     assert (keys.status_code, keys.json["ready"], keys.json["degraded"]) == (503, False, ["keys"])

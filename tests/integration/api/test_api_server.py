@@ -65,12 +65,12 @@ def test_sixteen_at_once_are_all_answered(world, port):
     assert results == [201] * 16
 
 
-def test_a_body_of_unknown_length_over_the_limit_is_413(world, port):
+def test_a_body_of_unknown_length_is_411_and_the_answer_reaches_a_sender_who_writes_first(world, port):
     chunks = (b"x" * 65536 for _ in range(32))
     status, body = call(port, "POST", "/v1/subjects", chunks, **bearer(world))
 
-    assert status == 413
-    assert json.loads(body)["type"] == "urn:casekeeper:problem:body-too-large"
+    assert status == 411
+    assert json.loads(body)["type"] == "urn:casekeeper:problem:length-required"
 
 
 def test_a_header_that_is_no_http_is_refused_and_the_server_lives(world, port):

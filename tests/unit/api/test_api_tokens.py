@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import OKPKey
 
-from api.tokens import Issuer, TokenReader, read_issuers
+from api.tokens import MOST_KNOWN, Issuer, TokenReader, read_issuers
 from domain.errors import NotAuthenticated
 
 OURS = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -168,3 +168,29 @@ def test_an_issuer_without_one_pinned_public_key_is_refused(tmp_path, entry):
     path.write_text(json.dumps({"idp": entry}))
     with pytest.raises(ValueError, match="issuer idp"):
         read_issuers(path)
+
+
+def test_a_verified_token_is_known_until_it_expires_and_not_longer(reader: TokenReader) -> None:
+    token = signed(claims(exp=int(time.time()) + 2))
+    said = reader.read(token)
+    assert reader.read(token) is said
+    time.sleep(max(0.0, said.expires - time.time()) + 0.05)
+    with pytest.raises(NotAuthenticated) as caught:
+        reader.read(token)
+    assert caught.value.slug == "token-expired"
+
+
+def test_knowing_a_token_vouches_for_no_other(reader: TokenReader) -> None:
+    token = signed(claims())
+    reader.read(token)
+    head, body, signature = token.split(".")
+    changed = b64(json.dumps(claims(roles=["privacy_officer"])).encode())
+    for forged in (f"{head}.{changed}.{signature}", f"{head}.{body}.{b64(bytes(64))}", token + "A"):
+        with pytest.raises(NotAuthenticated):
+            reader.read(forged)
+
+
+def test_verified_tokens_are_kept_up_to_a_number(reader: TokenReader) -> None:
+    for number in range(MOST_KNOWN + 3):
+        reader.read(signed(claims(sub=f"a{number}")))
+    assert len(reader._known) == MOST_KNOWN
