@@ -6,11 +6,12 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 from casekeeper_client.errors import NoOutcome
 
@@ -117,6 +118,9 @@ class Outcomes:
         while not self._stopping.is_set():
             try:
                 pages = self._consumer.poll(timeout_ms=_POLL_MS)
+            except (CorruptRecordError, UnsupportedCodecError):
+                self._pass_over()
+                continue
             except KafkaError:
                 self._stopping.wait(_POLL_MS / 1000)
                 continue
@@ -124,16 +128,38 @@ class Outcomes:
                 for message in page:
                     self._take(message.value)
 
-    def _take(self, value: bytes) -> None:
-        try:
-            outcome = json.loads(value)
-            message_id = outcome["message_id"]
-            ours = outcome["publisher_id"] == self._publisher_id
-            accepted = outcome["status"] == "accepted"
-            read = Accepted(message_id, outcome["answer"]) if accepted else Rejected(message_id, outcome["problem"])
-        except (ValueError, KeyError, TypeError):
+    def _pass_over(self) -> None:
+        """Go on at the topic's present end: a record that the library cannot read would be met for ever.
+
+        An outcome passed over with it is missing; its message can be published again, as after any ``NoOutcome``.
+        """
+        with suppress(KafkaError):
+            for partition, end in self._consumer.end_offsets(
+                list(self._consumer.assignment()), timeout_ms=_READY_MS
+            ).items():
+                self._consumer.seek(partition, end)
+
+    def _take(self, value: bytes | None) -> None:
+        read = _outcome(value, self._publisher_id)
+        if read is None:
             return
         with self._changed:
-            if ours and message_id in self._expected and self._expected[message_id] is None:
-                self._expected[message_id] = read
+            if read.message_id in self._expected and self._expected[read.message_id] is None:
+                self._expected[read.message_id] = read
                 self._changed.notify_all()
+
+
+def _outcome(value: bytes | None, publisher_id: str) -> Outcome | None:
+    """Return an outcome for this publisher; ``None`` for anything else that lies on the topic."""
+    try:
+        said = json.loads(value or b"")
+        if said["publisher_id"] != publisher_id:
+            return None
+        message_id, status = said["message_id"], said["status"]
+        if status == "accepted" and isinstance(said["answer"]["receipt"]["position"], int):
+            return Accepted(str(message_id), said["answer"])
+        if status == "rejected" and all(isinstance(said["problem"][name], str) for name in ("type", "title")):
+            return Rejected(str(message_id), said["problem"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import click
 
+from application.logging import configure
 from domain.errors import CasekeeperError
 from ops.errors import LocalServerError
 
@@ -20,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("cli.demo", "Load the demonstration set."),
     "audit": ("cli.audit", "Replay the log."),
     "actors": ("cli.actors", "Register publishing services and their keys."),
+    "deadletters": ("cli.deadletters", "See what was set aside; put it back, or go on without it."),
     "rebuild": ("cli.rebuild", "Build a view anew from the log."),
     "migrate": ("cli.migrate", "Bring the databases to the current schema."),
     "api": ("cli.api", "Run one API process."),
@@ -64,6 +66,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exit status 0 only on success, one line on standard error otherwise."""
+    # What the service's own code logs must not stand between the lines a script reads from standard output.
+    configure("warning")
     try:
         cli.main(prog_name="casekeeper")
     except (CasekeeperError, LocalServerError) as error:

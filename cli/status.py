@@ -65,6 +65,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
         f"  process {row['name']:<12} {row['state']:<9} pid {row['pid']}  restarts {row['restarts']}"
         for row in report["processes"]
     ]
-    lines += [f"  view    {row['name']:<12} position {row['position']}  lag {row['lag']}" for row in report["views"]]
+    lines += [_view(row) for row in report["views"]]
     lines += [f"  degraded: {what}" for what in report["degraded"]]
     return lines
+
+
+def _view(row: dict[str, Any]) -> str:
+    line = f"  view    {row['name']:<12} {row.get('state', ''):<9} position {row['position']}  lag {row['lag']}"
+    aside = [f"  {what} streams {row[what]}" for what in ("parked", "discarded") if row.get(what)]
+    return line + "".join(aside)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kafka import KafkaProducer
 
+from application.brokers import Brokers
 from application.logging import location
 from consumers.clients import close_producer, log_errors, producer
 from domain.errors import LogUnavailable
@@ -32,8 +33,8 @@ class DeadLetter:
 class DeadLetters:
     """Writes to the topic of dead letters. For one thread at a time; close it after use."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, brokers: Brokers | str, topic: str) -> None:
+        self._brokers = brokers
         self._topic = topic
         self._producer: KafkaProducer | None = None
 
@@ -47,7 +48,7 @@ class DeadLetters:
         try:
             with log_errors():
                 if self._producer is None:
-                    self._producer = producer(self._bootstrap)
+                    self._producer = producer(self._brokers)
                 # A record needs a key or a value; one with neither is kept as an empty value.
                 value = letter.value if letter.value is not None or letter.key is not None else b""
                 sent = self._producer.send(self._topic, key=letter.key, value=value, headers=headers)

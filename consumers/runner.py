@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from threading import Event
 
 import psycopg2
@@ -13,20 +14,26 @@ import structlog
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from consumers.dead_letters import DeadLetter, DeadLetters
+from application import metrics
+from consumers.dead_letters import DeadLetters
 from consumers.leadership import Leadership
 from consumers.published import Published
-from consumers.topic_reader import TopicReader
+from consumers.read_ahead import Reader
+from consumers.released import Released
+from consumers.set_aside import SetAside
+from consumers.travel_log import TravelLog
+from consumers.unfit import errors_of_records
+from consumers.unfit_limits import UnfitLimits
 from domain.errors import CasekeeperError, RecordUnfit, ViewsUnavailable
-from domain.record import Record
-from projections import parking, positions
+from projections import positions, view_health
 from projections.base import PURGE, Projection
 
-PAGE = 500
+PAGE = 2_000
 _READ_SECONDS = 0.3
 _ELECTION_SECONDS = 1.0
 _CHORES_SECONDS = 1.0
-_STATEMENT_TIMEOUT_MS = 30_000
+_TIMEOUTS = "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=20000"
+"""In milliseconds. A process that is stopped inside a transaction locks its view's rows no longer than that."""
 
 log = structlog.get_logger()
 
@@ -36,7 +43,7 @@ class Sources:
     """What a runner reads from and writes to; ``reader`` makes a reader of the events topic."""
 
     views_dsn: str
-    reader: Callable[[], TopicReader]
+    reader: Callable[[], Reader]
     dead_letters: DeadLetters
     lock_prefix: str = ""
 
@@ -48,14 +55,19 @@ class ProjectionRunner:
         self._projection = projection
         self._sources = sources
         self._report = report
+        self._aside = SetAside(projection.name, sources.dead_letters)
+        self._released = Released(projection, self._aside)
+        self._limits = UnfitLimits(projection.name)
         self._chores_due = 0.0
         self._tick_error = ""
+        self._foreign = 0
+        self._travel = TravelLog("taken in", view=projection.name)
 
     def run(self, stop: Event) -> None:
         """Wait to lead, then take records in until told to stop or somebody else leads.
 
-        Raises ``RetriableError``: then run again. ``LogGap``, and ``RecordUnfit`` for a record that is none or that a
-        projection which parks nothing cannot take: then it is halted, and stays where it is.
+        Raises ``RetriableError``: then run again. ``LogGap``; ``RecordUnfit`` for a record that a projection which
+        parks nothing cannot take, or that names no stream; ``TooManyUnfit``: then it is halted before that record.
         """
         name = f"{self._sources.lock_prefix}view:{self._projection.name}"
         with Leadership(self._sources.views_dsn, name, ViewsUnavailable) as leadership:
@@ -68,20 +80,31 @@ class ProjectionRunner:
                 with _connected(self._sources.views_dsn, self._projection.name) as connection:
                     self._lead(connection, reader, leadership, stop)
             finally:
+                self._travel.close()
                 reader.close()
                 self._sources.dead_letters.close()
 
-    def _lead(self, connection: Connection, reader: TopicReader, leadership: Leadership, stop: Event) -> None:
+    def _lead(self, connection: Connection, reader: Reader, leadership: Leadership, stop: Event) -> None:
         position = self._prepare(connection)
         while not stop.is_set() and leadership.held():
             page = reader.read(position, limit=PAGE, timeout=_READ_SECONDS)
+            self._count_foreign(reader)
             if page:
                 self._take(connection, position, page)
+                self._travel.moved(position + 1, page[-1].position)
                 position = page[-1].position
             elif self._set_back(connection, position):
                 return
+            self._travel.look()
             self._tick(connection)
+            self._chores(connection, position, reader)
             self._report("retrying" if self._tick_error else "running", self._tick_error)
+
+    def _count_foreign(self, reader: Reader) -> None:
+        if reader.foreign > self._foreign:
+            metrics.FOREIGN_RECORDS.inc(metrics.VIEW.known(self._projection.name), by=reader.foreign - self._foreign)
+            log.warning("foreign records", view=self._projection.name, count=reader.foreign - self._foreign)
+        self._foreign = reader.foreign
 
     def _set_back(self, connection: Connection, position: int) -> bool:
         """Return, now and then, whether somebody dropped the view for it to be built anew; then lead it from 0."""
@@ -93,90 +116,76 @@ class ProjectionRunner:
     def _prepare(self, connection: Connection) -> int:
         position = positions.prepare(connection, self._projection)
         with connection, connection.cursor() as cursor:
-            parking.prepare(cursor)
-            if position == 0:
-                parking.forget(cursor, self._projection.name)
+            self._limits = self._aside.prepare(cursor, position)
+        self._foreign = 0
         return position
 
     def _take(self, connection: Connection, position: int, page: Sequence[Published]) -> None:
-        """Take a page in at once; record by record when one of them does not fit. Other types are not even read."""
+        """Take a page in. Other types are not even read; a stream that is set aside parts the page."""
         handled = [published for published in page if published.type in self._projection.handles]
-        records = [self._parse(published) for published in handled]
+        while handled:
+            run = list(takewhile(lambda published: not self._aside.holds(published), handled))
+            handled, one = handled[len(run) or 1 :], handled[0]
+            if run:
+                to = run[-1].position if handled else page[-1].position
+                self._take_run(connection, position, run, to)
+                position = to
+            else:
+                self._take_one(connection, position, one)
+                position = one.position
+        if position < page[-1].position:
+            with connection, connection.cursor() as cursor:
+                self.move(cursor, position, page[-1].position)
+
+    def _take_run(self, connection: Connection, position: int, run: Sequence[Published], to: int) -> None:
+        """Take records in at once; one by one where one of them does not fit."""
+        with suppress(RecordUnfit):
+            with connection, connection.cursor() as cursor:
+                self._apply(cursor, run)
+                self.move(cursor, position, to)
+            self._limits.fit(len(run))
+            return
+        for published in run:
+            self._take_one(connection, position, published)
+            position = published.position
+            self._report("running", "")
+        if position < to:
+            with connection, connection.cursor() as cursor:
+                self.move(cursor, position, to)
+
+    def _take_one(self, connection: Connection, position: int, published: Published) -> None:
+        """Take one record in, or set it aside. To move first holds the view's row: nobody discards meanwhile."""
         try:
             with connection, connection.cursor() as cursor:
-                if self._parked(cursor, records):
-                    raise RecordUnfit(self._projection.name, position + 1, page[-1].position, "parked")
-                self._projection.apply_batch(cursor, records)
-                self.move(cursor, position, page[-1].position)
-        except RecordUnfit:
+                self.move(cursor, position, published.position)
+                fate = self._aside.fate(cursor, published)
+                if fate == "taken" or published.type == PURGE:
+                    self._apply(cursor, [published])
+                elif fate == "parked":
+                    self._aside.park(cursor, published)
+        except RecordUnfit as error:
             if not self._projection.parks:
                 raise
-            for record, published in zip(records, handled, strict=True):
-                self._take_one(connection, position, record, published)
-                position = record.position
-            if position < page[-1].position:
-                with connection, connection.cursor() as cursor:
-                    self.move(cursor, position, page[-1].position)
-
-    def _parse(self, published: Published) -> Record:
-        try:
-            return published.record()
-        except (ValueError, KeyError, TypeError) as error:
-            raise RecordUnfit(
-                self._projection.name, published.position, published.position, type(error).__name__
-            ) from None
-
-    def _take_one(self, connection: Connection, position: int, record: Record, published: Published) -> None:
-        reason, unfit = "follows a parked record", None
-        try:
-            with connection, connection.cursor() as cursor:
-                if not self._parked(cursor, [record]) or record.type == PURGE:
-                    self._projection.apply(cursor, record)
-                    self.move(cursor, position, record.position)
-                    return
-        except RecordUnfit as error:
-            reason, unfit = error.reason, error
-        self._dead_letter(published, unfit)
+            unfit = error
+        else:
+            self._limits.fit(int(fate == "taken"))
+            return
+        self._limits.unfit(published.position)
         with connection, connection.cursor() as cursor:
-            parking.park(cursor, self._projection.name, record, published.value, reason)
-            self.move(cursor, position, record.position)
-        log.error("record parked", view=self._projection.name, position=record.position, stream_id=record.stream_id)
+            self.move(cursor, position, published.position)
+            self._aside.park(cursor, published, unfit)
+
+    def _apply(self, cursor: Cursor, handled: Sequence[Published]) -> None:
+        with errors_of_records(self._projection.name, handled[0].position, handled[-1].position):
+            self._projection.apply_batch(cursor, [published.record() for published in handled])
 
     def move(self, cursor: Cursor, from_: int, to: int) -> None:
         """Move the view's position, in the transaction that changed its rows."""
         positions.advance(cursor, self._projection.name, from_, to, version=self._projection.version)
 
-    def _parked(self, cursor: Cursor, records: Sequence[Record]) -> bool:
-        if not self._projection.parks:
-            return False
-        return bool(parking.parked(cursor, self._projection.name, {record.stream_id for record in records}))
-
-    def _dead_letter(self, published: Published, unfit: RecordUnfit | None) -> None:
-        error = unfit or RecordUnfit(self._projection.name, published.position, published.position, "parked")
-        source = f"{self._projection.name}/{published.position}"
-        self._sources.dead_letters.put(DeadLetter.of(published.key, published.value, source, error))
-
-    def _take_released(self, connection: Connection) -> None:
-        """Take in a parked stream that was released, in order and whole; park it again where it still does not fit."""
-        with connection, connection.cursor() as cursor:
-            released = parking.next_released(cursor, self._projection.name)
-        if not released:
-            return
-        records = [Record.parse(position, value) for position, value in released]
-        try:
-            with connection, connection.cursor() as cursor:
-                self._projection.apply_batch(cursor, records)
-                for record in records:
-                    parking.unpark(cursor, self._projection.name, record.position)
-        except RecordUnfit as error:
-            with connection, connection.cursor() as cursor:
-                for record, (_, value) in zip(records, released, strict=True):
-                    parking.park(cursor, self._projection.name, record, value, error.reason)
-
     def _tick(self, connection: Connection) -> None:
         """Let the projection do what is due. What fails is tried again later and holds up no reading."""
-        chores = time.monotonic() >= self._chores_due
-        if self._tick_error and not chores:
+        if self._tick_error and time.monotonic() < self._chores_due:
             return
         self._tick_error = ""
         try:
@@ -185,10 +194,17 @@ class ProjectionRunner:
         except CasekeeperError as error:
             self._tick_error = type(error).__name__
             log.warning("tick failed", view=self._projection.name, error=error)
-        if chores:
-            self._chores_due = time.monotonic() + _CHORES_SECONDS
-            if self._projection.parks:
-                self._take_released(connection)
+
+    def _chores(self, connection: Connection, position: int, reader: Reader) -> None:
+        """Do, now and then, what can wait: take in what was released, and say that there is nothing more to read."""
+        if time.monotonic() < self._chores_due:
+            return
+        self._chores_due = time.monotonic() + _CHORES_SECONDS
+        if self._projection.parks:
+            self._released.take(connection, position)
+        if reader.at_end:
+            with connection, connection.cursor() as cursor:
+                view_health.note_at_end(cursor, self._projection.name)
 
 
 @contextmanager
@@ -197,7 +213,7 @@ def _connected(dsn: str, name: str) -> Iterator[Connection]:
     try:
         given = psycopg2.extensions.parse_dsn(dsn)
         given.setdefault("connect_timeout", "5")
-        given["options"] = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} {given.get('options', '')}"
+        given["options"] = f"{_TIMEOUTS} {given.get('options', '')}"
         connection = psycopg2.connect(**{**given, "application_name": f"casekeeper view {name}"})
     except psycopg2.Error:
         raise ViewsUnavailable("the views cannot be reached") from None

@@ -68,30 +68,30 @@ _COMPLETE = update("view_case_page_tasks", "task_id", "done_at")
 
 
 def _registered(record: Record, writes: Writes) -> None:
-    row = {"subject_id": record.stream_id, "identity": writes.sealed(record, "identity")}
-    writes.add(insert("view_case_page_people"), record.stream_id, row)
+    row = {"subject_id": record.stream, "identity": writes.sealed(record, "identity")}
+    writes.add(insert("view_case_page_people"), record.stream, row)
 
 
 def _opened(record: Record, writes: Writes) -> None:
     row = {
-        "case_id": record.stream_id,
-        "subject_id": record.subject_ids[0],
+        "case_id": record.stream,
+        "subject_id": record.envelope["subject_ids"][0],
         "kind": record.data["kind"],
         "state": "open",
-        "opened_at": record.occurred_at,
-        "updated_at": record.recorded_at,
+        "opened_at": record.occurred,
+        "updated_at": record.recorded,
     }
-    writes.add(insert("view_case_page_cases"), record.stream_id, row)
+    writes.add(insert("view_case_page_cases"), record.stream, row)
 
 
 def _submitted(record: Record, writes: Writes) -> None:
-    row = {**_answers(record, writes), "case_id": record.stream_id, "submitted_at": record.occurred_at}
+    row = {**_answers(record, writes), "case_id": record.stream, "submitted_at": record.occurred}
     writes.add(insert("view_case_page_intakes"), row["intake_id"], row)
     _change(record, writes, _TOUCH)
 
 
 def _amended(record: Record, writes: Writes) -> None:
-    row = {**_answers(record, writes), "amended_at": record.occurred_at}
+    row = {**_answers(record, writes), "amended_at": record.occurred}
     writes.add(_AMEND, row["intake_id"], row)
     _change(record, writes, _TOUCH)
 
@@ -109,9 +109,9 @@ def _answers(record: Record, writes: Writes) -> dict[str, Any]:
 def _noted(record: Record, writes: Writes) -> None:
     row = {
         "note_id": record.data["note_id"],
-        "case_id": record.stream_id,
-        "at": record.occurred_at,
-        "author": record.actor.id,
+        "case_id": record.stream,
+        "at": record.occurred,
+        "author": record.envelope["actor"]["id"],
         "note": writes.sealed(record, "note"),
     }
     writes.add(insert("view_case_page_notes"), row["note_id"], row)
@@ -125,8 +125,8 @@ def _assigned(record: Record, writes: Writes) -> None:
 def _task_added(record: Record, writes: Writes) -> None:
     row = {
         "task_id": record.data["task_id"],
-        "case_id": record.stream_id,
-        "added_at": record.occurred_at,
+        "case_id": record.stream,
+        "added_at": record.occurred,
         "due": record.data["due"],
         "assignee": record.data["assignee"],
         "title": writes.sealed(record, "title"),
@@ -137,17 +137,17 @@ def _task_added(record: Record, writes: Writes) -> None:
 
 def _task_completed(record: Record, writes: Writes) -> None:
     task_id = record.data["task_id"]
-    writes.add(_COMPLETE, task_id, {"task_id": task_id, "done_at": record.occurred_at})
+    writes.add(_COMPLETE, task_id, {"task_id": task_id, "done_at": record.occurred})
     _change(record, writes, _TOUCH)
 
 
 def _closed(record: Record, writes: Writes) -> None:
-    _change(record, writes, _CLOSE, state="closed", closed_at=record.occurred_at, closed_reason=record.data["reason"])
+    _change(record, writes, _CLOSE, state="closed", closed_at=record.occurred, closed_reason=record.data["reason"])
 
 
 def _change(record: Record, writes: Writes, statement: Statement, **values: Any) -> None:
-    row = {"case_id": record.stream_id, "updated_at": record.recorded_at, **values}
-    writes.add(statement, record.stream_id, row)
+    row = {"case_id": record.stream, "updated_at": record.recorded, **values}
+    writes.add(statement, record.stream, row)
 
 
 class CasePage(ReadModel):

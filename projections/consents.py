@@ -60,7 +60,7 @@ def _terms(state: str) -> Callable[[Record, Writes], None]:
         data = record.data
         row = {
             "consent_id": data["consent_id"],
-            "subject_id": record.stream_id,
+            "subject_id": record.stream,
             "purpose": data["consent_purpose"],
             "recipient_ids": data["recipient_ids"],
             "categories": data["categories"],
@@ -69,8 +69,8 @@ def _terms(state: str) -> Callable[[Record, Writes], None]:
             "method": data["method"],
             "state": state,
             "valid_until": data["valid_until"],
-            "recorded_at": record.occurred_at,
-            "granted_at": record.occurred_at if state == "granted" else None,
+            "recorded_at": record.occurred,
+            "granted_at": record.occurred if state == "granted" else None,
             "fenced": False,
         }
         writes.add(_ANSWER, row["consent_id"], row)
@@ -80,7 +80,7 @@ def _terms(state: str) -> Callable[[Record, Writes], None]:
 
 def _withdrawn(record: Record, writes: Writes) -> None:
     consent_id = record.data["consent_id"]
-    row = {"consent_id": consent_id, "state": "withdrawn", "withdrawn_at": record.occurred_at}
+    row = {"consent_id": consent_id, "state": "withdrawn", "withdrawn_at": record.occurred}
     writes.add(_WITHDRAW, consent_id, row)
 
 
@@ -93,7 +93,7 @@ def _fenced(record: Record, writes: Writes) -> None:
     """Nothing can be recorded about a person who is erased whole, so their consents never fall due."""
     if record.data["whole_person"]:
         writes.flush()
-        writes.add(_FENCE, record.stream_id, {"subject_id": record.stream_id, "fenced": True})
+        writes.add(_FENCE, record.stream, {"subject_id": record.stream, "fenced": True})
 
 
 class Consents(ReadModel):

@@ -46,35 +46,35 @@ _SET_STATE = update("view_disclosures", "disclosure_id", "state")
 
 
 def _recipient_registered(record: Record, writes: Writes) -> None:
-    row = {"recipient_id": record.stream_id, "identity": writes.sealed(record, "identity")}
-    writes.add(insert("view_disclosures_recipients"), record.stream_id, row)
+    row = {"recipient_id": record.stream, "identity": writes.sealed(record, "identity")}
+    writes.add(insert("view_disclosures_recipients"), record.stream, row)
 
 
 def _requested(record: Record, writes: Writes) -> None:
     data = record.data
     row = {
         "disclosure_id": data["disclosure_id"],
-        "subject_id": record.stream_id,
-        "case_id": record.case_id,
+        "subject_id": record.stream,
+        "case_id": record.envelope["case_id"],
         "recipient_id": data["recipient_id"],
         "purpose": data["disclosure_purpose"],
         "categories": data["categories"],
         "basis_type": data["basis_type"],
         "basis_id": data["basis_id"],
         "state": "requested",
-        "requested_at": record.occurred_at,
-        "requested_by": record.actor.id,
+        "requested_at": record.occurred,
+        "requested_by": record.envelope["actor"]["id"],
     }
     writes.add(insert("view_disclosures"), row["disclosure_id"], row)
 
 
 def _authorized(record: Record, writes: Writes) -> None:
-    values = {"authorized_at": record.occurred_at, "authorized_by": record.actor.id}
+    values = {"authorized_at": record.occurred, "authorized_by": record.envelope["actor"]["id"]}
     _change(record, writes, _AUTHORIZE, state="authorized", **values)
 
 
 def _released(record: Record, writes: Writes) -> None:
-    _change(record, writes, _RELEASE, state="released", released_at=record.occurred_at)
+    _change(record, writes, _RELEASE, state="released", released_at=record.occurred)
 
 
 def _denied(record: Record, writes: Writes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
@@ -33,6 +34,7 @@ CREATE TABLE view_forget_sagas (
     request_id uuid PRIMARY KEY,
     subject_id uuid NOT NULL,
     step text NOT NULL,
+    stepped_at timestamptz NOT NULL,
     cause uuid NOT NULL,
     certificate_id uuid,
     approved_position bigint,
@@ -48,7 +50,7 @@ _NOTE = Statement(
     """
 INSERT INTO view_forget_sagas AS saga SELECT * FROM jsonb_populate_recordset(NULL::view_forget_sagas, %s)
 ON CONFLICT (request_id) DO UPDATE
-SET step = excluded.step, cause = excluded.cause,
+SET step = excluded.step, stepped_at = excluded.stepped_at, cause = excluded.cause,
     certificate_id = coalesce(excluded.certificate_id, saga.certificate_id),
     fenced_position = coalesce(excluded.fenced_position, saga.fenced_position),
     destroyed_position = coalesce(excluded.destroyed_position, saga.destroyed_position),
@@ -79,6 +81,7 @@ def _comes_to(step: str) -> Callable[[Record, Writes], None]:
             "request_id": record.data["request_id"],
             "subject_id": record.stream_id,
             "step": step,
+            "stepped_at": record.occurred_at,
             "cause": record.event_id,
             "certificate_id": record.data.get("certificate_id"),
             f"{step}_position": record.position,
@@ -92,7 +95,7 @@ class Forget(ReadModel):
     """Erasures in progress. Never parks: an erasure that cannot go on holds up nothing else, and is not set aside."""
 
     name = "forget"
-    version = 1
+    version = 2
     tables = _TABLES
     parks = False
     handlers: ClassVar[Handlers] = {
@@ -154,6 +157,14 @@ def unfinished(cursor: Cursor) -> list[dict[str, Any]]:
         f"SELECT {_COLUMNS} FROM view_forget_sagas WHERE step <> 'certified' ORDER BY approved_position"  # noqa: S608
     )
     return rows(cursor)
+
+
+def waiting(cursor: Cursor) -> dict[str, tuple[int, datetime]]:
+    """Return, by the last step done, how many erasures are not certified yet and since when the oldest has waited."""
+    cursor.execute(
+        "SELECT step, count(*), min(stepped_at) FROM view_forget_sagas WHERE step <> 'certified' GROUP BY step"
+    )
+    return {step: (many, oldest.astimezone(UTC)) for step, many, oldest in cursor.fetchall()}
 
 
 def progress(cursor: Cursor, request_id: UUID) -> dict[str, Any] | None:

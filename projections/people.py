@@ -33,24 +33,24 @@ _SET_STATE = update("view_people", "subject_id", "state")
 
 def _registered(record: Record, writes: Writes) -> None:
     row = {
-        "subject_id": record.stream_id,
+        "subject_id": record.stream,
         # A registration that was parked may be taken in after the purge.
-        "state": "erased" if writes.purged(record.stream_id) else "registered",
+        "state": "erased" if writes.purged(record.stream) else "registered",
         "language": record.data["language"],
-        "registered_at": record.occurred_at,
+        "registered_at": record.occurred,
         "identity": writes.sealed(record, "identity"),
     }
-    writes.add(insert("view_people"), record.stream_id, row)
+    writes.add(insert("view_people"), record.stream, row)
 
 
 def _fenced(record: Record, writes: Writes) -> None:
     if record.data["whole_person"]:
-        writes.add(_SET_STATE, record.stream_id, {"subject_id": record.stream_id, "state": "fenced"})
+        writes.add(_SET_STATE, record.stream, {"subject_id": record.stream, "state": "fenced"})
 
 
 def _erased(record: Record, writes: Writes) -> None:
     if record.data["whole_person"]:
-        writes.add(_SET_STATE, record.stream_id, {"subject_id": record.stream_id, "state": "erased"})
+        writes.add(_SET_STATE, record.stream, {"subject_id": record.stream, "state": "erased"})
 
 
 class People(ReadModel):

@@ -23,6 +23,7 @@ class Pool:
 
     def __init__(self, dsn: str, size: int) -> None:
         self._dsn = dsn
+        self._size = size
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Connection] = []
 
@@ -41,6 +42,10 @@ class Pool:
             raise unavailable(error) from None
         finally:
             self._free.release()
+
+    def use(self) -> tuple[int, int, int]:
+        """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
+        return self._size - self._free._value, len(self._idle), self._size
 
     def close(self) -> None:
         """Close all connections that are not lent."""

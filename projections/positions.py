@@ -9,7 +9,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import PositionMoved
-from projections import purges
+from projections import purges, view_health
 from projections.base import Projection
 
 CHANNEL = "casekeeper_views"
@@ -48,6 +48,7 @@ def prepare(connection: Connection, projection: Projection, *, rebuild: bool = F
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         cursor.execute(_TABLE)
         cursor.execute(purges.TABLE)
+        cursor.execute(view_health.TABLE)
         cursor.execute("SELECT version, position, tables FROM view_positions WHERE name = %s", (projection.name,))
         row = cursor.fetchone()
         if row and row[0] == projection.version and not rebuild:
@@ -68,6 +69,16 @@ def advance(cursor: Cursor, name: str, from_: int, to: int, *, version: int | No
     cursor.execute(_MOVE, {**values, "channel": CHANNEL, "message": f"{name} {to}"})
     if cursor.rowcount != 1:
         raise PositionMoved(name, from_)
+
+
+def hold(cursor: Cursor, name: str, position: int, version: int) -> None:
+    """Keep a view at its position until this transaction ends. Raises :class:`PositionMoved` when it is not there."""
+    cursor.execute(
+        "SELECT FROM view_positions WHERE name = %s AND position = %s AND version = %s FOR UPDATE",
+        (name, position, version),
+    )
+    if cursor.rowcount != 1:
+        raise PositionMoved(name, position)
 
 
 def positions(cursor: Cursor) -> dict[str, int]:

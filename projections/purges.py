@@ -52,7 +52,7 @@ class SealedColumn:
         return f"CREATE INDEX ON {self.table} (({self.column} ->> 'subject_id'));\n"
 
 
-def purge(cursor: Cursor, view: str, columns: Sequence[SealedColumn], record: Record) -> dict[UUID, Any]:
+def purge(cursor: Cursor, view: str, columns: Sequence[SealedColumn], record: Record) -> dict[str, Any]:
     """Replace what ``ErasureKeysDestroyed`` erases by tombstones, note that it is done, and return them by id.
 
     What an earlier certificate erased keeps that certificate's tombstone.
@@ -68,18 +68,19 @@ def purge(cursor: Cursor, view: str, columns: Sequence[SealedColumn], record: Re
         statement = _REPLACE.format(table=sql.Identifier(column.table), column=sql.Identifier(column.column))
         cursor.execute(statement, values)
     cursor.execute(_NOTE, (view, [certificate_id, *erased], kept, record.position))
-    return {UUID(id_): tombstone for id_ in erased}
+    return {str(UUID(id_)): tombstone for id_ in erased}
 
 
-def tombstones(cursor: Cursor, view: str, records: Sequence[Record]) -> dict[UUID, Any]:
+def tombstones(cursor: Cursor, view: str, records: Sequence[Record]) -> dict[str, Any]:
     """Return the tombstones, by key scope or person, that a view already has for anything sealed in these records."""
-    ids = {str(id_) for r in records for part in r.sealed.values() for id_ in (part.scope_id, part.subject_id)}
+    parts = [part for record in records for part in record.envelope["sealed"].values()]
+    ids = {part[name] for part in parts for name in ("scope_id", "subject_id")}
     if not ids:
         return {}
     cursor.execute(
         "SELECT id::text, tombstone FROM view_purges WHERE view = %s AND id = ANY(%s::uuid[])", (view, list(ids))
     )
-    return {UUID(id_): tombstone for id_, tombstone in cursor}
+    return dict(cursor.fetchall())
 
 
 def reported(cursor: Cursor, certificate_id: UUID) -> dict[str, int]:

@@ -15,6 +15,10 @@ from projections.base import PURGE, Projection
 from projections.purges import SealedColumn, purge, tombstones
 from projections.writes import Writes
 
+_NOT_THE_RECORD = ("08", "25", "28", "40", "53", "55", "57", "58", "F0", "XX", "42501")
+"""SQLSTATE classes, and one state, that tell of the server and not of what it was given: no connection, read-only, no
+right, rolled back, no room, locked, told to stop, broken. Whatever the record, it would have met them."""
+
 Handler = Callable[[Record, Writes], None]
 Handlers = Mapping[str, Handler]
 
@@ -61,8 +65,15 @@ def _errors_mapped(view: str, records: Sequence[Record]) -> Iterator[None]:
     """Turn the driver's errors, and those of a malformed record, into ours: their texts may quote a row's values."""
     try:
         yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise ViewsUnavailable(f"view {view} cannot be written (SQLSTATE {error.pgcode})") from None
-    except (psycopg2.Error, KeyError, TypeError, ValueError) as error:
+    except (psycopg2.Error, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = getattr(error, "pgcode", None) or type(error).__name__
+        if isinstance(error, psycopg2.Error) and _of_server(error):
+            raise ViewsUnavailable(f"view {view} cannot be written (SQLSTATE {error.pgcode})") from None
         raise RecordUnfit(view, records[0].position, records[-1].position, reason) from None
+
+
+def _of_server(error: psycopg2.Error) -> bool:
+    if error.pgcode:
+        return error.pgcode.startswith(_NOT_THE_RECORD)
+    # Without a state it is the connection that failed, or the driver found no way to write a value down.
+    return not isinstance(error, psycopg2.ProgrammingError | psycopg2.DataError)

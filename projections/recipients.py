@@ -35,16 +35,16 @@ CREATE INDEX ON view_recipients_agreements (recipient_id);
 
 def _registered(record: Record, writes: Writes) -> None:
     row = {
-        "recipient_id": record.stream_id,
+        "recipient_id": record.stream,
         "kind": record.data["kind"],
-        "registered_at": record.occurred_at,
+        "registered_at": record.occurred,
         "identity": writes.sealed(record, "identity"),
     }
-    writes.add(insert("view_recipients"), record.stream_id, row)
+    writes.add(insert("view_recipients"), record.stream, row)
 
 
 def _agreed(record: Record, writes: Writes) -> None:
-    row = {"recipient_id": record.stream_id, **record.data}
+    row = {"recipient_id": record.stream, **record.data}
     writes.add(insert("view_recipients_agreements"), row["agreement_id"], row)
 
 

@@ -6,6 +6,7 @@ States: ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -113,6 +114,20 @@ def requests(
     where = "WHERE " + " AND ".join(conditions) if conditions else ""
     cursor.execute(_PAGE.format(where=where), (*values, check_limit(limit) + 1))
     return page_of(rows(cursor), limit, "received_at")
+
+
+_BY_DUE = """
+SELECT count(*) FILTER (WHERE due <= %(now)s),
+       count(*) FILTER (WHERE due > %(now)s AND due <= %(now)s + interval '3 days'),
+       count(*) FILTER (WHERE due > %(now)s + interval '3 days')
+FROM view_requests WHERE state NOT IN ('refused', 'certified')
+"""
+
+
+def open_by_due(cursor: Cursor, now: datetime) -> dict[str, int]:
+    """Return how many requests are open, neither refused nor certified: ``overdue``, ``within_3_days``, ``later``."""
+    cursor.execute(_BY_DUE, {"now": now})
+    return dict(zip(("overdue", "within_3_days", "later"), cursor.fetchone() or (0, 0, 0), strict=True))
 
 
 def subject_of(cursor: Cursor, request_id: UUID) -> UUID | None:

@@ -61,6 +61,10 @@ class Views:
                     _run(connection, f"UNLISTEN {CHANNEL}")
                 connection.notifies.clear()
 
+    def pool_use(self) -> tuple[int, int, int]:
+        """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
+        return self._pool.use()
+
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()

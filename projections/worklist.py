@@ -67,15 +67,15 @@ WHERE t.task_id = done.task_id
 
 def _opened(record: Record, writes: Writes) -> None:
     row = {
-        "case_id": record.stream_id,
-        "subject_id": record.subject_ids[0],
+        "case_id": record.stream,
+        "subject_id": record.envelope["subject_ids"][0],
         "kind": record.data["kind"],
         "state": "open",
-        "opened_at": record.occurred_at,
-        "updated_at": record.recorded_at,
+        "opened_at": record.occurred,
+        "updated_at": record.recorded,
         "open_tasks": 0,
     }
-    writes.add(insert("view_worklist_cases"), record.stream_id, row)
+    writes.add(insert("view_worklist_cases"), record.stream, row)
 
 
 def _touched(record: Record, writes: Writes) -> None:
@@ -87,13 +87,13 @@ def _assigned(record: Record, writes: Writes) -> None:
 
 
 def _task_added(record: Record, writes: Writes) -> None:
-    row = {"task_id": record.data["task_id"], "case_id": record.stream_id, "due": record.data["due"]}
-    writes.add(insert("view_worklist_tasks"), record.stream_id, row)
+    row = {"task_id": record.data["task_id"], "case_id": record.stream, "due": record.data["due"]}
+    writes.add(insert("view_worklist_tasks"), record.stream, row)
     _change(record, writes, _RECOUNT)
 
 
 def _task_completed(record: Record, writes: Writes) -> None:
-    writes.add(_END_TASK, record.stream_id, {"task_id": record.data["task_id"]})
+    writes.add(_END_TASK, record.stream, {"task_id": record.data["task_id"]})
     _change(record, writes, _RECOUNT)
 
 
@@ -102,8 +102,8 @@ def _closed(record: Record, writes: Writes) -> None:
 
 
 def _change(record: Record, writes: Writes, statement: Statement, **values: Any) -> None:
-    row = {"case_id": record.stream_id, "updated_at": record.recorded_at, **values}
-    writes.add(statement, record.stream_id, row)
+    row = {"case_id": record.stream, "updated_at": record.recorded, **values}
+    writes.add(statement, record.stream, row)
 
 
 class Worklist(ReadModel):

@@ -1,7 +1,7 @@
 """Changes to a view's rows, grouped so that a batch of events takes few statements.
 
-A statement takes one parameter: a JSON array of objects, spread with ``jsonb_populate_recordset(NULL::table, %s)``,
-so the table itself says how values are typed.
+New rows go in by COPY. A statement takes one parameter: a JSON array of objects, spread with
+``jsonb_populate_recordset(NULL::table, %s)``, so the table itself says how values are typed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor
 
 from domain.record import Record
+from projections.copying import copy_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statement:
-    """A change of rows.
+    """A change of rows; equal to no other.
 
-    ``sets`` names the columns it takes over as given, ``None`` meaning all, for a new row. A ``plain`` one does nothing
-    else, so that it can become part of the change before it on the same row.
+    ``sql`` is empty where rows are merely added. ``sets`` names the columns it takes over as given, ``None`` meaning
+    all, for a new row. A ``plain`` one does nothing else, so that it can become part of the change before it on the
+    same row.
     """
 
     table: str
@@ -41,8 +42,7 @@ class Statement:
 @cache
 def insert(table: str) -> Statement:
     """Return the statement that adds whole rows to a table; names come out of our own code only."""
-    sql = f"INSERT INTO {table} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
-    return Statement(table, sql, None)
+    return Statement(table, "", None)
 
 
 @cache
@@ -64,7 +64,7 @@ class Writes:
     absorb becomes part of it.
     """
 
-    def __init__(self, cursor: Cursor, tombstones: dict[UUID, Any]) -> None:
+    def __init__(self, cursor: Cursor, tombstones: dict[str, Any]) -> None:
         self._cursor = cursor
         self._tombstones = tombstones
         self._rounds: list[dict[Statement, list[dict[str, Any]]]] = []
@@ -88,26 +88,28 @@ class Writes:
         """Send all changes added so far."""
         for round_ in self._rounds:
             for statement, rows in round_.items():
-                self._cursor.execute(statement.sql, (json.dumps(rows, default=str),))
+                if statement.sql:
+                    self._cursor.execute(statement.sql, (json.dumps(rows, default=str),))
+                else:
+                    copy_rows(self._cursor, statement.table, rows)
         self._rounds.clear()
         self._last.clear()
 
     def sealed(self, record: Record, field: str) -> Mapping[str, Any] | None:
         """Return what a sealed column keeps of a field: the value, its tombstone if it was purged, or ``None``."""
-        part = record.sealed.get(field)
+        part = record.sealed_json(field)
         if part is None:
             return None
-        for erased in (part.scope_id, part.subject_id):
+        for erased in (part["scope_id"], part["subject_id"]):
             if erased in self._tombstones:
                 return self._tombstones[erased]
-        whole = record.sealed_field(field)
-        return whole.to_json() if whole else None
+        return part
 
-    def purged(self, id_: UUID) -> bool:
+    def purged(self, id_: str) -> bool:
         """Return whether a key scope or a whole person, named in a sealed part of the batch, was purged before."""
         return id_ in self._tombstones
 
-    def erased(self, tombstones: Mapping[UUID, Any]) -> None:
+    def erased(self, tombstones: Mapping[str, Any]) -> None:
         """From here on, store these tombstones (by key scope or person) where a sealed value would go."""
         for erased, tombstone in tombstones.items():
             self._tombstones.setdefault(erased, tombstone)

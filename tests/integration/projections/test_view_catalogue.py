@@ -57,7 +57,7 @@ def test_a_malformed_record_is_named_by_position_and_not_quoted(feed):
 def test_a_value_that_postgresql_refuses_is_not_quoted(feed):
     people = feed(People())
     broken = parse(1, registered(ANA, uid(10)))
-    object.__setattr__(broken, "occurred_at", CANARY)
+    object.__setattr__(broken, "occurred", CANARY)
     with people.connection.cursor() as cursor, pytest.raises(RecordUnfit) as refused:
         people.projection.apply(cursor, broken)
 

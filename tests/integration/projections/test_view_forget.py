@@ -5,7 +5,7 @@ from view_records import ANA, BEN, CERTIFICATE, REQUEST, event, keys_destroyed, 
 
 from domain.errors import KeysUnavailable, LogDiverged
 from projections.catalogue import projections
-from projections.forget import Forget, progress, unfinished
+from projections.forget import Forget, progress, unfinished, waiting
 
 CAUSE = {step: uid(number) for number, step in enumerate(("approved", "fenced", "destroyed", "certified"), 500)}
 
@@ -224,3 +224,24 @@ def test_a_rebuilt_forget_view_asks_for_nothing_that_is_certified(feed, port):
 
 def test_forget_never_parks(port):
     assert {projection.name for projection in projections(port) if not projection.parks} == {"forget"}
+
+
+def test_waiting_counts_the_unfinished_by_step_and_tells_since_when(feed, port):
+    view = feed(Forget(port))
+    early, late = "2026-03-01T10:00:00.000000Z", "2026-03-05T10:00:00.000000Z"
+
+    def on(request: str, at: str) -> dict:
+        return {**approved(request), "event_id": uid(int(request[-4:], 16) + 900), "occurred_at": at}
+
+    view.take(on(uid(71), late), on(uid(72), early), {**approved(), "occurred_at": early}, fenced(), destroyed())
+    view.take(certified())
+    counted = view.ask(waiting)
+
+    assert {step: (many, oldest.isoformat()) for step, (many, oldest) in counted.items()} == {
+        "approved": (2, "2026-03-01T10:00:00+00:00")
+    }
+
+    other = feed(Forget(port))
+    other.take(approved(), {**fenced(), "occurred_at": late})
+    assert {step: many for step, (many, _) in other.ask(waiting).items()} == {"fenced": 1}
+    assert other.ask(waiting)["fenced"][1].isoformat() == "2026-03-05T10:00:00+00:00"

@@ -1,9 +1,10 @@
+from datetime import datetime
 from uuid import UUID
 
 import pytest
 from view_records import ANA, BEN, REQUEST, event, keys_destroyed, uid
 
-from projections.requests import Requests, requests, subject_of
+from projections.requests import Requests, open_by_due, requests, subject_of
 
 DUE = "2026-04-01T10:00:00.000000Z"
 
@@ -112,3 +113,21 @@ def test_requests_are_paged_without_shifting(feed):
 
     assert [item["id"] for item in [*first.items, *second.items]] == [uid(3), uid(2), uid(1)]
     assert second.next is None
+
+
+def test_open_requests_are_counted_by_when_they_are_due(feed):
+    view = feed(Requests())
+    view.take(received(REQUEST), received(uid(81), "access"), received(uid(82), "export"), received(uid(83)))
+    view.take(event("RightsRequestRefused", ANA, {"request_id": uid(83), "ground": "withdrawn_by_person"}))
+    later = "2026-04-20T10:00:00.000000Z"
+    view.take(event("RightsRequestExtended", ANA, {"request_id": uid(82), "due": later}))
+
+    def at(text: str) -> dict[str, int]:
+        return view.ask(open_by_due, datetime.fromisoformat(text))
+
+    assert at("2026-03-02T10:00:00Z") == {"overdue": 0, "within_3_days": 0, "later": 3}
+    assert at("2026-03-30T10:00:00Z") == {"overdue": 0, "within_3_days": 2, "later": 1}
+    assert at("2026-04-02T10:00:00Z") == {"overdue": 2, "within_3_days": 0, "later": 1}
+
+    view.take(on_request("ErasureCertified", certificate_id=uid(2), view_positions={}))
+    assert at("2026-04-02T10:00:00Z") == {"overdue": 1, "within_3_days": 0, "later": 1}

@@ -1,0 +1,93 @@
+"""How each view is: whether it is where the log is, behind and coming on, or behind and not moving.
+
+To be behind is ordinary; to be stuck is not. What tells them apart is evidence that a view does its work: that it
+moved, or that whoever runs it had read all there was on the topic. Where Kafka is away there is nothing to take in, so
+that is no fault of the view's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg2.extensions import cursor as Cursor
+
+from domain.vocabulary import VIEWS
+from projections import health, parking
+from projections.health import PartHealth
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS view_at_end (
+    view text PRIMARY KEY,
+    at timestamptz NOT NULL
+)
+"""
+STUCK_SECONDS = 30
+"""A view that is behind and for so long has neither moved nor reached the topic's end is stuck."""
+STATES = ("current", "behind", "stuck", "halted")
+
+_NOTE = """
+INSERT INTO view_at_end (view, at) VALUES (%s, now()) ON CONFLICT (view) DO UPDATE SET at = excluded.at
+"""
+_WORKING = """
+SELECT name, position, greatest(view_positions.updated_at, at) > now() - make_interval(secs => %s)
+FROM view_positions LEFT JOIN view_at_end ON view = name WHERE name = ANY (%s)
+"""
+
+
+@dataclass(frozen=True)
+class ViewHealth:
+    """One view. ``lag`` is in events behind the head of the log; ``state`` one of :data:`STATES`.
+
+    ``error`` is the class of the error that its part reports, empty when there is none. ``parked_streams`` wait to be
+    released; ``discarded_streams`` are left out until the view is built anew.
+    """
+
+    name: str
+    position: int
+    lag: int
+    state: str
+    error: str
+    parked_streams: int
+    discarded_streams: int
+
+
+def note_at_end(cursor: Cursor, view: str) -> None:
+    """Note that whoever runs a view has read all there is on the topic."""
+    # Nothing is lost with this note, so nobody waits for the disk.
+    cursor.execute("SET LOCAL synchronous_commit TO off")
+    cursor.execute(_NOTE, (view,))
+
+
+def views(cursor: Cursor, head: int) -> Sequence[ViewHealth]:
+    """Return how every view is that was ever made, by name, measured against the head of the log.
+
+    Raises psycopg2's errors; ``UndefinedTable`` before a worker has made the first view.
+    """
+    cursor.execute(_WORKING, (STUCK_SECONDS, sorted(VIEWS)))
+    found = sorted(cursor.fetchall())
+    parts = {part.part: part for part in health.parts(cursor)}
+    parked = Counter(stream.view for stream in parking.all_parked(cursor))
+    discarded = Counter(stream.view for stream in parking.all_discarded(cursor))
+    return tuple(
+        ViewHealth(
+            name,
+            position,
+            max(0, head - position),
+            _state(head - position, working, parts.get(name)),
+            part.detail_code if (part := parts.get(name)) else "",
+            parked[name],
+            discarded[name],
+        )
+        for name, position, working in found
+    )
+
+
+def _state(lag: int, working: bool, part: PartHealth | None) -> str:
+    if part is not None and part.fresh and part.state == "halted":
+        return "halted"
+    if lag <= 0:
+        return "current"
+    kafka_away = part is not None and part.fresh and part.detail_code == "LogUnavailable"
+    return "behind" if working or kafka_away else "stuck"
