@@ -6,18 +6,20 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError
 
+from application.brokers import Brokers
 from consumers.clients import MAX_RECORD_BYTES, close_producer, log_errors, producer
 from consumers.published import RecordMac
 from domain.errors import LogUnavailable
-from store.append import StoredRecord
+from store.append import StoredRecord, UnpublishedRecord
 
 BATCH_BYTES = 1024 * 1024
-_RECORD_OVERHEAD = 512
+_RECORD_OVERHEAD = 256
+"""Bytes at most that key, codes and lengths add to a record, besides its type."""
 _SCHEMA = re.compile(rb'"recorded_at":"[^"]*","schema_version":(\d+),"sealed":')
 _FLUSH_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
@@ -25,21 +27,25 @@ _HOLD_MS = 60_000
 """Records are held until ``flush``: so those of one call form one batch, sent when the one before is acknowledged."""
 
 
+Publishable = StoredRecord | UnpublishedRecord
+R = TypeVar("R", StoredRecord, UnpublishedRecord)
+
+
 class BatchProducer:
     """An idempotent producer with at most one batch under way. After any error it is spent: close it, make another."""
 
-    def __init__(self, bootstrap: str, topic: str, mac: RecordMac) -> None:
+    def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self._topic = topic
         self._mac = mac
         self._producer: KafkaProducer = producer(
-            bootstrap,
+            brokers,
             linger_ms=_HOLD_MS,
             batch_size=BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
             max_in_flight_requests_per_connection=1,
         )
 
-    def publish(self, records: Sequence[StoredRecord], still_there: Callable[[], bool] = lambda: True) -> int:
+    def publish(self, records: Sequence[Publishable], still_there: Callable[[], bool] = lambda: True) -> int:
         """Publish records that :func:`fitting` let through; return the offset of the first once all are acknowledged.
 
         ``still_there`` is asked every second whether the topic is the same still. Raises ``LogUnavailable`` when it is
@@ -48,13 +54,12 @@ class BatchProducer:
         with log_errors():
             sent = [self._send(record) for record in records]
             self.confirm(still_there)
-            try:
-                offsets = [int(future.get(timeout=0).offset) for future in sent]
-            except (KafkaError, AssertionError):
-                raise LogUnavailable("Kafka did not take the batch") from None
+            if not all(future.succeeded() for future in sent):
+                raise LogUnavailable("Kafka did not take the batch")
+            offsets = [future.value.offset for future in sent]
         if offsets != list(range(offsets[0], offsets[0] + len(offsets))):
             raise LogUnavailable("Kafka did not take the batch in one piece")
-        return offsets[0]
+        return int(offsets[0])
 
     def confirm(self, still_there: Callable[[], bool]) -> None:
         """Send what is held and wait until the broker answers, at most 10 s."""
@@ -70,10 +75,10 @@ class BatchProducer:
         """Drop what is under way and close."""
         close_producer(self._producer)
 
-    def _send(self, record: StoredRecord) -> Any:
-        key = str(record.stream_id).encode()
-        headers = self._mac.headers(record.position, key, record.record, record.type, schema_of(record.record))
-        return self._producer.send(self._topic, value=record.record, key=key, headers=headers, partition=0)
+    def _send(self, record: Publishable) -> Any:
+        key, value = record.key, record.record
+        headers = self._mac.headers(record.position, key, value, record.type, schema_of(value))
+        return self._producer.send(self._topic, value=value, key=key, headers=headers, partition=0)
 
 
 def schema_of(record: bytes) -> int:
@@ -83,11 +88,11 @@ def schema_of(record: bytes) -> int:
     return int(found[1] if found else json.loads(record)["schema_version"])
 
 
-def fitting(records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+def fitting(records: Sequence[R]) -> Sequence[R]:
     """Return as many of the first records as fit into one batch, at least one."""
     size = 0
     for count, record in enumerate(records):
-        size += len(record.record) + _RECORD_OVERHEAD
+        size += len(record.record) + 4 * len(record.type) + _RECORD_OVERHEAD
         if size > BATCH_BYTES and count > 0:
             return records[:count]
     return records

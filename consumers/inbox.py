@@ -19,7 +19,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from application.settings import Settings
-from consumers import topics
+from consumers import inbox_journal, topics
 from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, log_errors, producer
 from consumers.dead_letters import DeadLetters
 from consumers.inbox_handler import InboxHandler, Outcome, Raw
@@ -50,7 +50,7 @@ class Inbox:
         self._settings = settings
         self._handler = handler
         self._report = report
-        self._dead_letters = DeadLetters(settings.kafka, settings.topic(topics.DEADLETTERS))
+        self._dead_letters = DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS))
         self._dead_lock = Lock()
         self._pause = 0.0
         self._held = ""
@@ -59,7 +59,7 @@ class Inbox:
 
     def run(self, stop: Event) -> None:
         """Take messages until told to stop. Raises ``RetriableError``: then run again; nothing is lost."""
-        outcomes = producer(self._settings.kafka, linger_ms=2)
+        outcomes = producer(self._settings.brokers, linger_ms=2)
         member: KafkaConsumer | None = None
         try:
             member = self._join()
@@ -79,14 +79,19 @@ class Inbox:
             self._dead_letters.close()
 
     def _join(self) -> KafkaConsumer:
-        return consumer(
-            self._settings.kafka,
-            self._settings.topic(topics.INBOX),
+        topic = self._settings.topic(topics.INBOX)
+        member = consumer(
+            self._settings.brokers,
             group_id=self._settings.topic(GROUP),
             auto_offset_reset="earliest",
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
         )
+        with log_errors():
+            # A member that leads the group before it knows the topic's partitions gives them to nobody.
+            member.partitions_for_topic(topic)
+            member.subscribe([topic])
+        return member
 
     def _take(
         self,
@@ -116,17 +121,29 @@ class Inbox:
         stop.wait(self._pause)
 
     def _look_again(self, member: KafkaConsumer) -> None:
-        """Make sure, now and then, that silence means the end: a client that hangs is replaced by a new one."""
+        """Make sure, now and then, that silence means the end: a client that hangs is replaced by a new one.
+
+        One that was given no partitions looks whether anybody takes what is there: they may be given to nobody.
+        """
         if time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
             return
         self._looked = time.monotonic()
         with log_errors():
-            ends = member.end_offsets(list(member.assignment()), timeout_ms=REQUEST_MS)
-            at = {partition: int(member.position(partition, timeout_ms=REQUEST_MS) or 0) for partition in ends}
+            at = self._at(member)
+            ends = member.end_offsets(list(at), timeout_ms=REQUEST_MS)
         behind = {partition: offset for partition, offset in at.items() if offset < ends[partition]}
         if behind.items() & self._behind.items():
             raise LogUnavailable("Kafka: messages are there and do not come")
         self._behind = behind
+
+    def _at(self, member: KafkaConsumer) -> dict[TopicPartition, int]:
+        """Return how far this member is in its partitions; with none, how far the group is in all."""
+        if mine := member.assignment():
+            return {partition: int(member.position(partition, timeout_ms=REQUEST_MS) or 0) for partition in mine}
+        topic = self._settings.topic(topics.INBOX)
+        every = [TopicPartition(topic, number) for number in member.partitions_for_topic(topic)]
+        begins = member.beginning_offsets(every, timeout_ms=REQUEST_MS)
+        return {p: max(begins[p], int(member.committed(p, timeout_ms=REQUEST_MS) or 0)) for p in every}
 
     def _lane(
         self, partition: TopicPartition, page: Sequence[Any], outcomes: KafkaProducer, sent: list[Any], stop: Event
@@ -138,12 +155,13 @@ class Inbox:
                 break
             raw = Raw(message.key, message.value, f"{partition.topic}/{partition.partition}/{message.offset}")
             try:
-                handled = self._handler.handle(raw)
-                if handled.dead_letter is not None:
-                    with self._dead_lock:
-                        self._dead_letters.put(handled.dead_letter)
-                if handled.outcome is not None:
-                    sent.append(self._answer(outcomes, handled.outcome))
+                with inbox_journal.noted(raw) as note:
+                    handled = note.handled = self._handler.handle(raw)
+                    if handled.dead_letter is not None:
+                        with self._dead_lock:
+                            self._dead_letters.put(handled.dead_letter)
+                    if handled.outcome is not None:
+                        sent.append(self._answer(outcomes, handled.outcome))
             except RetriableError as error:
                 return _Lane(partition, next_offset, error)
             next_offset = message.offset + 1

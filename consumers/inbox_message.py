@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +19,22 @@ from domain.vocabulary import PURPOSES_OF_USE
 MAX_DEPTH = 32
 """Deepest nesting of arrays and objects in a message's data; more is refused with an outcome."""
 _READABLE_DEPTH = 100
-"""Deepest nesting of a message that is answered at all: well within what can be encoded again."""
+"""Deepest nesting of a message whose fields are looked at: well within what can be encoded again."""
 _FIELDS = frozenset({"message_id", "command", "actor", "purpose", "data"})
 
 
 @dataclass(frozen=True)
 class Message:
-    """A verified message: what its publisher signed. Nothing but its id has been checked yet."""
+    """A verified message: what its publisher signed. Nothing but its id has been checked yet.
+
+    ``malformed``: why it is not JSON that this service reads. Its ``content`` is then the payload, as base64.
+    """
 
     message_id: UUID
     publisher_id: UUID
     service: str
     content: Mapping[str, Any]
+    malformed: InvalidInput | None = None
 
 
 @dataclass(frozen=True)
@@ -42,17 +48,39 @@ class Command:
 
 
 def parse(payload: bytes, publisher_id: UUID, service: str) -> Message:
-    """Read a signed payload. Raises ``InvalidInput`` when it is no JSON object or has no message id to answer to."""
+    """Read a signed payload. Raises ``InvalidInput`` when it has no one message id to answer to."""
     try:
         # NUL passes here: the schemas refuse it, with an outcome.
-        content = parse_object(payload, _READABLE_DEPTH, UNPAIRED)
+        content: Mapping[str, Any] = parse_object(payload, _READABLE_DEPTH, UNPAIRED)
     except InvalidInput as error:
-        raise InvalidInput(error.problems, error.slug) from None
+        malformed = InvalidInput(error.problems, error.slug)
+        message_id = _only_id(payload)
+        if message_id is None:
+            raise malformed from None
+        return Message(message_id, publisher_id, service, {"payload": base64.b64encode(payload).decode()}, malformed)
     try:
         message_id = UUID(content["message_id"])
     except (KeyError, ValueError, TypeError, AttributeError):
         raise InvalidInput([FieldProblem("message_id", "must be a UUID")]) from None
     return Message(message_id, publisher_id, service, content)
+
+
+def _only_id(payload: bytes) -> UUID | None:
+    """Return the message id of a payload that is lax JSON at least, and states it once; ``None`` otherwise."""
+    try:
+        # Objects as lists of pairs, to see what comes twice; long numbers are not even read.
+        pairs = json.loads(payload.decode(), object_pairs_hook=_Pairs, parse_int=len)
+    except (ValueError, RecursionError):
+        return None
+    stated = [value for name, value in pairs if name == "message_id"] if isinstance(pairs, _Pairs) else []
+    try:
+        return UUID(stated[0]) if len(stated) == 1 and isinstance(stated[0], str) else None
+    except ValueError:
+        return None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it stands."""
 
 
 def command(message: Message) -> Command:
@@ -61,6 +89,8 @@ def command(message: Message) -> Command:
     The publisher vouches for the actors it names, as a token's issuer does for its subjects: so its service stands as
     the issuer, and no message can act as anybody that another issuer vouches for. It always acts as a service.
     """
+    if message.malformed is not None:
+        raise message.malformed
     content = message.content
     _check_shape(content)
     operation = OPERATIONS.get(content["command"])

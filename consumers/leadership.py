@@ -1,7 +1,14 @@
-"""Who of several workers does a thing: the holder of a PostgreSQL advisory lock, on a connection of its own."""
+"""Who of several workers does a thing: the holder of a PostgreSQL advisory lock, on a connection of its own.
+
+The lock is a lease. The connection says something every 2 s, from a thread of its own; where it is silent for 10 s the
+server ends it (``idle_session_timeout``), and the lock with it. So a process that is stopped, swapped out or cut off is
+replaced, although its connection stays open for as long as its kernel answers for it; and when it wakes, its
+connection is dead, which it finds before it does the next thing.
+"""
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import Self
 
@@ -9,6 +16,10 @@ import psycopg2
 import psycopg2.extensions
 
 from domain.errors import RetriableError
+
+LEASE_SECONDS = 10.0
+"""A leader that the database has not heard for this long is replaced."""
+_BEAT_SECONDS = 2.0
 
 
 class Leadership:
@@ -22,6 +33,7 @@ class Leadership:
         self._name = name
         self._unavailable = unavailable
         self._connection: psycopg2.extensions.connection | None = None
+        self._released = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -44,7 +56,9 @@ class Leadership:
         if row is None or not row[0]:
             connection.close()
             return False
-        self._connection = connection
+        self._connection, self._released = connection, threading.Event()
+        beats = threading.Thread(target=_beat, args=(connection, self._released), name="lease", daemon=True)
+        beats.start()
         return True
 
     def held(self) -> bool:
@@ -52,8 +66,7 @@ class Leadership:
         if self._connection is None:
             return False
         try:
-            with self._connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+            _speak(self._connection)
         except psycopg2.Error:
             self.release()
             return False
@@ -62,6 +75,7 @@ class Leadership:
     def release(self) -> None:
         """Let somebody else lead."""
         if self._connection is not None:
+            self._released.set()
             with suppress(psycopg2.Error):
                 self._connection.close()
             self._connection = None
@@ -71,8 +85,23 @@ class Leadership:
         try:
             given = psycopg2.extensions.parse_dsn(self._dsn)
             given.setdefault("connect_timeout", "5")
+            given["options"] = f"{given.get('options', '')} -c idle_session_timeout={int(LEASE_SECONDS * 1000)}"
             connection = psycopg2.connect(**{**network, **given, "application_name": f"casekeeper lead {self._name}"})
         except psycopg2.Error:
             raise self._unavailable("the lock's database cannot be reached") from None
         connection.autocommit = True
         return connection
+
+
+def _speak(connection: psycopg2.extensions.connection) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _beat(connection: psycopg2.extensions.connection, released: threading.Event) -> None:
+    """Keep a lease while its process lives, however long its leader's thread is busy with one thing."""
+    while not released.wait(_BEAT_SECONDS):
+        try:
+            _speak(connection)
+        except psycopg2.Error:
+            return

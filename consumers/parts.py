@@ -11,6 +11,7 @@ from threading import Event
 import psycopg2
 import structlog
 
+from application import metrics
 from domain.errors import RetriableError, TerminalError
 from projections import health
 
@@ -68,9 +69,11 @@ class Part(threading.Thread):
                 return
             except RetriableError as error:
                 self.report("retrying", type(error).__name__)
+                metrics.PART_FAILURES.inc(metrics.PART.known(self.name), metrics.error_class(error))
                 log.warning("part failed", part=self.name, error=error, retry_in=pause)
             except Exception as error:
                 self.report("retrying", type(error).__name__)
+                metrics.PART_FAILURES.inc(metrics.PART.known(self.name), metrics.OTHER)
                 log.error("part failed unexpectedly", part=self.name, error=error, retry_in=pause)
             self._stopping.wait(pause)
             longer = min(_LONGEST_PAUSE, pause * 2)

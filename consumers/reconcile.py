@@ -35,7 +35,7 @@ class Agreed:
 
 
 class Reconciler:
-    """Compares store and topic. ``alive`` is called during what may take long."""
+    """Compares store and topic. ``alive`` is called during what may take long, and before anything is changed."""
 
     def __init__(
         self, store: EventLog, tail: TopicTail, reader: Callable[[], TopicReader], alive: Callable[[], None]
@@ -59,6 +59,7 @@ class Reconciler:
         self._bring_up(found, admission.head)
         agreed = Agreed(found.position, bounds) if found.whole else self._empty(bounds)
         if not admission.admitted:
+            self._alive()
             self._store.admit_writes(admission.incarnation, found.position)
         return agreed
 
@@ -84,6 +85,7 @@ class Reconciler:
         for published in self._watched(self._tail.everything(bounds, self._alive)):
             bring_up_to_topic(self._store, _events([published]), fences_of)
         log.warning("topic not whole: published again", offset=bounds.end)
+        self._alive()
         self._tail.discard(bounds)
         return Agreed(0, Bounds(bounds.topic_id, bounds.end, bounds.end))
 

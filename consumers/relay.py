@@ -14,19 +14,21 @@ from threading import Event
 
 import structlog
 
+from application import metrics
 from application.settings import Settings
 from consumers import topics
-from consumers.batch_producer import BatchProducer, fitting
+from consumers.batch_producer import BatchProducer
 from consumers.leadership import Leadership
 from consumers.published import RecordMac
 from consumers.reconcile import Reconciler
+from consumers.store_ahead import StoreAhead
 from consumers.tail import Bounds, TopicTail
 from consumers.topic_reader import TopicReader
+from consumers.travel_log import TravelLog
 from domain.errors import LogUnavailable, StoreUnavailable
 from store.log import EventLog
 from store.refill import admit_without_topic
 
-PAGE = 1_000
 _ELECTION_SECONDS = 1.0
 _WAIT_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
@@ -56,6 +58,7 @@ class Relay:
         self._topic = settings.topic(topics.EVENTS)
         self._looked = 0.0
         self._lost_at: float | None = None
+        self._travel = TravelLog("published", topic=self._topic)
 
     def run(self, stop: Event) -> None:
         """Wait to lead, then publish until told to stop, somebody else leads, or the topic has to be looked at anew.
@@ -73,17 +76,19 @@ class Relay:
             try:
                 self._lead(tail, leadership, stop)
             finally:
+                self._travel.close()
+                metrics.relay_position.number = None
                 tail.close()
 
     def producer(self) -> BatchProducer:
         """Return a new producer for the topic. Raises ``LogUnavailable``."""
-        return BatchProducer(self._settings.kafka, self._topic, self._mac)
+        return BatchProducer(self._settings.brokers, self._topic, self._mac)
 
     def _tail(self) -> TopicTail:
         """Reach Kafka. While it cannot be reached for long, writes go on, on the word of this machine's head file."""
         try:
             topics.ensure_topics(self._settings)
-            return TopicTail(self._settings.kafka, self._topic, self._mac)
+            return TopicTail(self._settings.brokers, self._topic, self._mac)
         except LogUnavailable:
             self._lost_at = self._lost_at or time.monotonic()
             if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
@@ -92,25 +97,42 @@ class Relay:
             raise
 
     def _lead(self, tail: TopicTail, leadership: Leadership, stop: Event) -> None:
-        progress = self._agree(tail)
-        sending = self.producer()
+        progress = self._agree(tail, leadership)
+        sending, store = self.producer(), StoreAhead(self._store)
         try:
             while not stop.is_set() and leadership.held():
                 self._report("running", "")
-                if not self._still_agreed(tail, progress) or not self._publish(sending, tail, progress):
+                if not self._still_agreed(tail, progress) or not self._publish(store, sending, tail, progress):
                     return
         finally:
+            store.close()
             sending.close()
 
-    def _agree(self, tail: TopicTail) -> _Progress:
+    def _agree(self, tail: TopicTail, leadership: Leadership) -> _Progress:
         """Compare store and topic, mend what is behind, and admit writes."""
         self._report("running", "")
-        reader = partial(TopicReader, self._settings.kafka, self._topic, self._mac)
-        agreed = Reconciler(self._store, tail, reader, lambda: self._report("running", "")).agree()
+        reader = partial(TopicReader, self._settings.brokers, self._topic, self._mac)
+        agreed = Reconciler(self._store, tail, reader, self._leading(leadership)).agree()
         self._looked = time.monotonic()
         self._lost_at = None
+        metrics.relay_position.number = agreed.position
         log.info("relay agrees", position=agreed.position, offset=agreed.bounds.end)
         return _Progress(agreed.position, agreed.bounds)
+
+    def _leading(self, leadership: Leadership) -> Callable[[], None]:
+        """Return what is called during a comparison: it says that it goes on, and ends it once somebody else leads."""
+        asked = time.monotonic()
+
+        def alive() -> None:
+            nonlocal asked
+            self._report("running", "")
+            if time.monotonic() - asked < _LOOK_SECONDS:
+                return
+            if not leadership.held():
+                raise StoreUnavailable("another worker leads the relay now")
+            asked = time.monotonic()
+
+        return alive
 
     def _still_agreed(self, tail: TopicTail, progress: _Progress) -> bool:
         """Look now and then whether the topic was remade or the database restarted: then all is compared anew."""
@@ -123,9 +145,10 @@ class Relay:
         now, then = tail.bounds(), progress.bounds
         return now is not None and (now.topic_id, now.begin) == (then.topic_id, then.begin) and now.end >= then.end
 
-    def _publish(self, sending: BatchProducer, tail: TopicTail, progress: _Progress) -> bool:
+    def _publish(self, store: StoreAhead, sending: BatchProducer, tail: TopicTail, progress: _Progress) -> bool:
         """Publish what follows, or wait for it; False when the broker put it where it cannot be in this topic."""
-        records = fitting(self._store.read_from(progress.position + 1, PAGE))
+        records = store.batch(progress.position + 1)
+        self._travel.look()
         if not records:
             self._store.wait_for_append(_WAIT_SECONDS)
             return True
@@ -133,5 +156,8 @@ class Relay:
         if offset < progress.bounds.end:
             return False
         progress.position = records[-1].position
+        metrics.relay_acknowledged.number, metrics.relay_position.number = time.time(), progress.position
+        metrics.RELAY_PUBLISHED.inc(by=len(records))
+        self._travel.moved(records[0].position, records[-1].position, offset=offset)
         progress.bounds = Bounds(progress.bounds.topic_id, progress.bounds.begin, offset + len(records))
         return True

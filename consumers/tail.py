@@ -9,12 +9,15 @@ from uuid import UUID
 
 from kafka import KafkaConsumer, TopicPartition
 
+from application.brokers import Brokers
 from consumers.clients import CLOSE_MS, REQUEST_MS, admin, consumer, log_errors
 from consumers.published import Published, RecordMac
 from domain.errors import LogUnavailable
 
 _WINDOW = 1_000
 _POLL_MS = 250
+_FETCH_BYTES = 256 * 1024
+"""Small, so that a slow connection, too, is seen to progress; a batch that is larger comes whole all the same."""
 _SILENCE_SECONDS = 10.0
 
 
@@ -48,12 +51,14 @@ class Tail:
 class TopicTail:
     """Looks at the ends of the events topic. For one thread; close it after use. Methods raise ``LogUnavailable``."""
 
-    def __init__(self, bootstrap: str, topic: str, mac: RecordMac) -> None:
+    def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self._topic = topic
         self._mac = mac
         self._partition = TopicPartition(topic, 0)
-        self._admin = admin(bootstrap)
-        self._consumer: KafkaConsumer = consumer(bootstrap, auto_offset_reset="none")
+        self._admin = admin(brokers)
+        self._consumer: KafkaConsumer = consumer(
+            brokers, auto_offset_reset="none", max_partition_fetch_bytes=_FETCH_BYTES
+        )
         self._consumer.assign([self._partition])
 
     def bounds(self) -> Bounds | None:
@@ -81,6 +86,13 @@ class TopicTail:
         if not whole or first.position != 1 or not _fills(last, bounds):
             last, whole = _follow(self.everything(bounds, alive))
         return Tail(bounds, last, whole=whole and first.position == 1)
+
+    def glance(self, bounds: Bounds) -> tuple[int, int]:
+        """Return the positions of the first and the last of our records at the two ends, 0 where there is none."""
+        stop, start = min(bounds.end, bounds.begin + _WINDOW), max(bounds.begin, bounds.end - _WINDOW)
+        first = next(self._between(bounds.begin, stop, lambda: None), None)
+        last, _ = _follow(self._between(start, bounds.end, lambda: None))
+        return first.position if first else 0, last.position if last else 0
 
     def everything(self, bounds: Bounds, alive: Callable[[], None]) -> Iterator[Published]:
         """Yield all our records in the order of their offsets."""

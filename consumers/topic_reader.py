@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from application.brokers import Brokers
 from consumers.clients import CLOSE_MS, consumer, log_errors
 from consumers.published import Published, RecordMac
 from domain.errors import LogGap
@@ -23,19 +24,22 @@ class TopicReader:
     """A reader for one thread. Close it after use.
 
     A record without the relay's code is set aside and counted in ``foreign``; a position seen before is skipped.
+    ``at_end``: when last looked, every record of the topic had been read, and none was of a position still to come.
     Every position takes at least one offset, so position p + 1 cannot lie before the p-th record: that is where
     reading after p starts, and no offset need be remembered. The topic may be deleted and made anew meanwhile.
     """
 
-    def __init__(self, bootstrap: str, topic: str, mac: RecordMac) -> None:
+    def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self.foreign = 0
-        self._bootstrap = bootstrap
+        self.at_end = False
+        self._brokers = brokers
         self._partition = TopicPartition(topic, 0)
         self._mac = mac
         self._consumer: KafkaConsumer | None = None
         self._reached: int | None = None
         self._searched: int | None = None
         self._one_seen = False
+        self._highest = 0
         self._checked = 0.0
         self._stuck_at: int | None = None
 
@@ -53,6 +57,7 @@ class TopicReader:
             except _MOVED:
                 self._reached = None
                 return []
+            self.at_end = self.at_end and not page
             if not page:
                 self._look_again(client)
         found: list[Published] = []
@@ -87,7 +92,7 @@ class TopicReader:
 
     def _client(self) -> KafkaConsumer:
         if self._consumer is None:
-            self._consumer = consumer(self._bootstrap, auto_offset_reset="none")
+            self._consumer = consumer(self._brokers, auto_offset_reset="none")
             self._consumer.assign([self._partition])
         return self._consumer
 
@@ -108,7 +113,8 @@ class TopicReader:
         begin, end = self._bounds(client)
         client.seek(self._partition, begin if from_start else min(begin + after, end))
         self._reached = after
-        self._one_seen = False
+        self._one_seen = self.at_end = False
+        self._highest = 0
         self._checked = time.monotonic()
 
     def _take(self, message: object, found: list[Published]) -> bool:
@@ -118,6 +124,7 @@ class TopicReader:
         if published is None:
             self.foreign += 1
             return True
+        self._highest = max(self._highest, published.position)
         self._one_seen = self._one_seen or published.position == 1
         if published.position == self._reached + 1:
             found.append(published)
@@ -150,6 +157,7 @@ class TopicReader:
         self._checked = time.monotonic()
         _, end = self._bounds(client)
         offset = client.position(self._partition, timeout_ms=_ANSWER_MS)
+        self.at_end = offset == end and self._highest <= (self._reached or 0)
         if offset is None or offset > end or offset == self._stuck_at:
             self.close()
         self._stuck_at = offset if offset is not None and offset < end else None

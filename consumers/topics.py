@@ -26,12 +26,17 @@ INBOX_PARTITIONS = 4
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic; ``retention_ms`` -1: for ever; ``segment_ms`` bounds how late an old record is deleted."""
+    """One topic; ``retention_ms`` -1: for ever; ``segment_ms`` bounds how late an old record is deleted.
+
+    ``compression`` is the broker's: what comes compressed otherwise, it packs anew. So nobody can put a batch on a
+    topic that our readers have no codec for; and on one kept ``uncompressed`` none that grows when it is opened.
+    """
 
     name: str
     partitions: int
     retention_ms: int
     segment_ms: int
+    compression: str = "lz4"
 
     def configs(self) -> Mapping[str, str]:
         """Return the settings of the topic. Times are the broker's, so that no publisher can prolong retention."""
@@ -42,12 +47,13 @@ class Topic:
             "segment.ms": str(self.segment_ms),
             "max.message.bytes": str(MAX_RECORD_BYTES),
             "message.timestamp.type": "LogAppendTime",
+            "compression.type": self.compression,
         }
 
 
 TOPICS = (
     Topic(EVENTS, 1, -1, 7 * DAY_MS),
-    Topic(INBOX, INBOX_PARTITIONS, INBOX_RETENTION_MS, INBOX_SEGMENT_MS),
+    Topic(INBOX, INBOX_PARTITIONS, INBOX_RETENTION_MS, INBOX_SEGMENT_MS, "uncompressed"),
     Topic(OUTCOMES, INBOX_PARTITIONS, 7 * DAY_MS, DAY_MS),
     Topic(DEADLETTERS, 1, 90 * DAY_MS, 7 * DAY_MS),
 )
@@ -57,18 +63,25 @@ TOPICS = (
 def ensure_topics(settings: Settings) -> list[str]:
     """Make the topics that are missing and return their full names. Raises ``LogUnavailable``.
 
-    The events topic, if it is there, is given back its settings: it must take the largest batch and lose nothing.
+    The events topic, if it is there, is given back its settings: it must take the largest batch and lose nothing. All
+    are given back their compression, which keeps what lies on them readable.
     """
-    client = admin(settings.kafka)
+    client = admin(settings.brokers)
     try:
         with log_errors():
             there = set(client.list_topics())
             missing = [topic for topic in TOPICS if settings.topic(topic.name) not in there]
-            if TOPICS[0] not in missing:
-                client.alter_configs([ConfigResource("TOPIC", settings.topic(EVENTS), dict(TOPICS[0].configs()))])
+            kept = [topic for topic in TOPICS if topic not in missing]
+            if kept:
+                client.alter_configs([_given_back(settings, topic) for topic in kept])
             return [name for topic in missing if _make(client, name := settings.topic(topic.name), topic)]
     finally:
         client.close()
+
+
+def _given_back(settings: Settings, topic: Topic) -> ConfigResource:
+    configs = dict(topic.configs()) if topic.name == EVENTS else {"compression.type": topic.compression}
+    return ConfigResource("TOPIC", settings.topic(topic.name), configs)
 
 
 def _make(client: KafkaAdminClient, name: str, topic: Topic) -> bool:

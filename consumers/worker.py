@@ -24,6 +24,7 @@ from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
 from consumers.parts import Heartbeat, Part, Report
 from consumers.published import MAC_SECRET, RecordMac
+from consumers.read_ahead import ReadAhead
 from consumers.relay import Relay
 from consumers.runner import ProjectionRunner, Sources
 from consumers.schedule import Schedule
@@ -33,6 +34,7 @@ from domain.vocabulary import VIEWS
 from projections.base import Projection
 from projections.catalogue import projections
 from projections.views import Views
+from store.log import EventLog
 
 STOP_SECONDS = 4.0
 """Longest wait for the parts to end; what they hold is released with the process in any case."""
@@ -46,12 +48,19 @@ PARTS = ("relay", "inbox", "schedule", "projections", *sorted(VIEWS))
 """What ``--only`` takes; ``projections`` stands for every view but ``forget``."""
 
 
-def run_worker(settings: Settings, only: Collection[str] | None = None, stop: Event | None = None) -> int:
+def run_worker(
+    settings: Settings,
+    only: Collection[str] | None = None,
+    stop: Event | None = None,
+    opened: Callable[[EventLog], None] = lambda _log: None,
+) -> int:
     """Run the parts named (all by default) until SIGTERM, SIGINT or ``stop``; return the process's exit status.
 
-    Raises ``ValueError`` for a name that is none of :data:`PARTS`.
+    ``opened`` is handed the event log before any part runs.
+    Raises ``ValueError`` for a name that is none of :data:`PARTS`, ``SettingInvalid`` where Kafka's settings are wrong.
     """
     wanted = chosen(only)
+    settings.brokers.options()
     configure(settings.log_level)
     stopping = stop or Event()
     if current_thread() is main_thread():
@@ -60,6 +69,7 @@ def run_worker(settings: Settings, only: Collection[str] | None = None, stop: Ev
     service = _open(settings, stopping)
     if service is None:
         return 0
+    opened(service.log)
     makes = {name: make for name, make in _makes(settings, service).items() if name in wanted}
     parts = [Part(name, make, stopping) for name, make in makes.items()]
     heartbeat = Heartbeat(settings.views_dsn, parts, stopping)
@@ -132,8 +142,8 @@ def runner_of(settings: Settings, mac: RecordMac, projection: Projection, report
     """Return what runs one projection; call it again after a failure."""
     sources = Sources(
         settings.views_dsn,
-        partial(TopicReader, settings.kafka, settings.topic(topics.EVENTS), mac),
-        DeadLetters(settings.kafka, settings.topic(topics.DEADLETTERS)),
+        lambda: ReadAhead(TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac)),
+        DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS)),
         settings.topic_prefix,
     )
     return ProjectionRunner(projection, sources, report).run

@@ -20,11 +20,13 @@ from domain.errors import KeysUnavailable
 
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
+IDLE_SESSION_MS = 30_000
 POOL_SIZE = 4
 STALE_PARENT = "CKV01"
 DESTROYED = "CKV02"
 
 _ATTEMPTS = 8
+_READ_ONLY = "25006"
 _AGAIN = frozenset({STALE_PARENT, DESTROYED, "40P01", "40001"})
 """What a transaction meets when another moved a key under it: it looks again."""
 
@@ -77,6 +79,7 @@ class Connections:
 
     def __init__(self, dsn: str, size: int = POOL_SIZE) -> None:
         self._dsn = dsn
+        self._size = size
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Connection] = []
 
@@ -92,14 +95,17 @@ class Connections:
     def session(self) -> Iterator[Connection]:
         """Give one connection for several transactions and advisory locks; the locks end with the block.
 
+        They end, too, when nothing is said for 30 s: a process that is stopped keeps nobody from destroying keys.
         Driver errors pass through, but for ``KeysUnavailable`` when there is no connection to be had.
         """
         with self._free:
             connection = self._take_alive()
             try:
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET idle_session_timeout = {IDLE_SESSION_MS}")
                 yield connection
                 with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_unlock_all()")
+                    cursor.execute("SELECT pg_advisory_unlock_all(); RESET idle_session_timeout")
             except BaseException:
                 connection.close()
                 raise
@@ -108,6 +114,10 @@ class Connections:
     def fresh(self) -> Connection:
         """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""
         return connect(self._dsn)
+
+    def use(self) -> tuple[int, int, int]:
+        """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
+        return self._size - self._free._value, len(self._idle), self._size
 
     def close(self) -> None:
         """Close all connections that are not in use."""
@@ -125,6 +135,10 @@ class Connections:
                         return work(cursor)
                 except psycopg2.Error as error:
                     lost = connection.closed != 0 or isinstance(error, psycopg2.InterfaceError)
+                    if error.pgcode == _READ_ONLY:
+                        # The session would go on to refuse when its database takes writes again.
+                        connection.close()
+                        self.close()
                     if lost_before or not (lost or error.pgcode in _AGAIN):
                         raise unavailable(error) from None
                     if lost:

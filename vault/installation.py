@@ -17,6 +17,7 @@ from vault.connections import Connections
 from vault.file_keyring import FileKeyring
 from vault.nodes import INNER, new_node, wrapped_node
 from vault.primitives import SecretKey
+from vault.tree import KeyTree
 from vault.tree_rows import Installation
 
 FORMAT = 1
@@ -42,6 +43,38 @@ def attach(connections: Connections, folder: Path, fanout: int) -> FileKeyring:
         connections.write(lambda cursor: _plant(cursor, keyring))
     keyring.check()
     return keyring
+
+
+def planted(dsn: str) -> bool:
+    """Return whether a keys cluster has a root key, which some keyring must then hold. Raises ``KeysUnavailable``."""
+    connections = Connections(dsn, 1)
+    try:
+        found = connections.read(tree_rows.read_installation)
+    finally:
+        connections.close()
+    return found is not None and found.ref is not None
+
+
+def inspect(dsn: str, folder: Path) -> FileKeyring | None:
+    """Return the keyring of a keys cluster, both left as they are; ``None`` before the first start has made their keys.
+
+    Raises ``KeyringMismatch`` when they do not belong together, ``KeysUnavailable`` when the root key cannot be read.
+    """
+    connections = Connections(dsn, 1)
+    try:
+        found = connections.read(tree_rows.read_installation)
+        if found is None or found.ref is None:
+            if any(folder.glob("root-*.key")):
+                raise KeyringMismatch("the keyring holds keys, the keys cluster has none: they do not belong together")
+            return None
+        if found.format != FORMAT:
+            raise KeyringMismatch("the keys cluster has an unknown version")
+        keyring = FileKeyring(folder, found.installation_id)
+        keyring.check()
+        KeyTree(connections, keyring).check_root()
+        return keyring
+    finally:
+        connections.close()
 
 
 def _register(cursor: Cursor, fanout: int) -> Installation:

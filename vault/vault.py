@@ -165,6 +165,10 @@ class Vault:
         """Return if keys can be read now: keys cluster and root key are both there."""
         self._tree.check_root()
 
+    def pool_use(self) -> tuple[int, int, int]:
+        """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
+        return self._connections.use()
+
     def close(self) -> None:
         """Drop all cached keys and close all connections."""
         self._cache.drop(None)

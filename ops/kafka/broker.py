@@ -19,7 +19,6 @@ from ops.processes import end_child, spawn
 
 STOP = ((signal.SIGTERM, 20.0),)
 READY_SECONDS = 120.0
-HEAP = "-Xmx512m"
 _TEMPLATE = Path(__file__).with_name("server.properties")
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
 _POLL_SECONDS = 0.1
@@ -27,6 +26,8 @@ _POLL_SECONDS = 0.1
 
 class Broker:
     """A broker in a folder: ``data/`` (Kafka's), ``port`` and ``controller-port``, ``server.properties``."""
+
+    heap = "-Xmx512m"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +50,7 @@ class Broker:
         settings = self._write_settings()
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(machine, libraries, settings)
-        options = (HEAP, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-CreateCoredumpOnCrash")
+        options = (self.heap, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-CreateCoredumpOnCrash")
         self._process = spawn(
             [
                 *(machine, *options, f"-XX:ErrorFile={self.folder / 'crash.log'}"),

@@ -146,7 +146,7 @@ HOSTILE: dict[str, tuple[Callable[[Publisher], str | bytes], bytes]] = {
     "not JSON": (lambda p: p.encrypt(p.sign(CANARY.encode())), b"InvalidInput"),
     "brackets": (lambda p: p.encrypt(p.sign(b"[" * 100_000)), b"InvalidInput"),
     "a list": (lambda p: p.encrypt(p.sign(b"[]")), b"InvalidInput"),
-    "a name twice": (lambda p: p.encrypt(p.sign(payload()[:-1] + b',"purpose":"intake"}')), b"InvalidInput"),
+    "two message ids": (lambda p: p.encrypt(p.sign(payload()[:-1] + b',"message_id":"x"}')), b"InvalidInput"),
     "half a character": (lambda p: p.encrypt(p.sign(b'{"message_id": "\\ud800"}')), b"InvalidInput"),
     "not a number": (lambda p: p.encrypt(p.sign(b'{"message_id": NaN}')), b"InvalidInput"),
     "no message id": (lambda p: p.encrypt(p.sign(json.dumps(MESSAGE).encode())), b"InvalidInput"),

@@ -18,9 +18,9 @@ from consumers.inbox_handler import InboxHandler
 PERSON = BODIES["register_subject"]
 
 
-def payload(data: str, command: str = "register_subject") -> bytes:
+def payload(data: str, command: str = "register_subject", message_id: str = "") -> bytes:
     """Return a message whose data is this text."""
-    head = {"message_id": str(uuid4()), "command": command, "actor": "forms-1", "purpose": "intake"}
+    head = {"message_id": message_id or str(uuid4()), "command": command, "actor": "forms-1", "purpose": "intake"}
     return f'{json.dumps(head)[:-1]}, "data": {data}}}'.encode()
 
 
@@ -28,36 +28,91 @@ def nested(depth: int) -> str:
     return '{"deep": ' + "[" * depth + "]" * depth + "}"
 
 
-UNREAD = {
-    "a number too large": payload('{"amount": 1e400}'),
-    "a number too small": payload('{"amount": [-1e400]}'),
-    "too large, unknown command": payload('{"amount": 1e400}', "no_such_command"),
-    "constant": payload('{"amount": Infinity}'),
-    "a name twice, deep inside": payload('{"a": [{"b": 1, "b": 1}]}'),
-    "half a character": payload('{"name": "\\ud83d"}'),
-    "digits": payload('{"amount": ' + "9" * 5000 + "}"),
-    **{f"nested {depth} deep": payload(nested(depth)) for depth in (150, 700, 900, 940, 960, 980, 990, 1010)},
+MALFORMED = {
+    "a number too large": ('{"amount": 1e400}', "data.amount"),
+    "a number too small": ('{"amount": [-1e400]}', "data.amount.0"),
+    "constant": ('{"amount": Infinity}', "data.amount"),
+    "a name twice, deep inside": ('{"a": [{"b": 1, "b": 1}]}', "data.a.0.b"),
+    "half a character": ('{"name": "\\ud83d"}', "data.name"),
+    "a person's name twice": ('{"Zanzibarova": 1, "Zanzibarova": 1}', "data.(unnamed)"),
+    "digits": ('{"amount": ' + "9" * 5000 + "}", "body"),
+    "nested 150 deep": (nested(150), "data.deep." + ".".join(["0"] * 98)),
+    "nested 700 deep": (nested(700), "data.deep." + ".".join(["0"] * 98)),
 }
 
 
-def test_json_that_is_not_read_is_set_aside_and_the_next_message_is_taken(
-    service, settings, publisher, answers
-) -> None:
+def test_a_publisher_is_told_which_field_of_its_message_is_not_read(service, settings, publisher, answers) -> None:
+    before = registered(service)
+    ids = {name: str(uuid4()) for name in MALFORMED}
+    for name, (data, _) in MALFORMED.items():
+        text = payload(data, message_id=ids[name])
+        publisher.put(publisher.encrypt(publisher.sign(text)).encode(), name, partition=1)
+    last = publisher.send("register_subject", PERSON, partition=1)
+    with taking(service, settings):
+        outcomes = dict(zip(ids, answered(answers, *ids.values()), strict=True))
+        [done] = answered(answers, last)
+
+    problems = {name: outcome["problem"] for name, outcome in outcomes.items()}
+    slugs = {name: problem["type"].rpartition(":")[2] for name, problem in problems.items()}
+    assert slugs == {name: "invalid-input" if name == "half a character" else "malformed-json" for name in MALFORMED}
+    assert {name: problem["errors"][0]["field"] for name, problem in problems.items()} == {
+        name: field for name, (_, field) in MALFORMED.items()
+    }
+    assert "Zanzibarova" not in json.dumps(outcomes)
+    assert done["status"] == "accepted"
+    assert registered(service) == before + 1
+    assert answers.dead_letters() == []
+
+
+def test_the_refusal_of_a_malformed_message_stays_one(service, settings, publisher, answers) -> None:
+    message_id = str(uuid4())
+    malformed = payload('{"amount": Infinity}', message_id=message_id)
+    for _ in range(2):
+        publisher.put(publisher.encrypt(publisher.sign(malformed)).encode(), message_id, partition=1)
+    mended = {
+        "message_id": message_id,
+        "command": "register_subject",
+        "actor": "f",
+        "purpose": "intake",
+        "data": PERSON,
+    }
+    publisher.send_message(mended, partition=1)
+    with taking(service, settings):
+        answered(answers, message_id, times=3)
+
+    said = [outcome["problem"]["type"].rpartition(":")[2] for outcome in answers.outcomes()[message_id]]
+    assert said == ["malformed-json", "malformed-json", "idempotency-key-reused"]
+
+
+UNREAD = {
+    "two ids": b'{"message_id": "%s", ' % str(uuid4()).encode() + payload("{}")[1:],
+    "an id inside": b'{"data": ' + payload("NaN") + b"}",
+    "cut off": payload("{}")[:-1],
+    "not UTF-8": payload("{}")[:-1] + b', "x": "\xff"}',
+    "nested 1010 deep": payload(nested(1010)),
+}
+BORDER = [payload(nested(depth)) for depth in (900, 940, 960, 980, 990)]
+
+
+def test_what_names_no_one_message_is_set_aside_and_the_next_is_taken(service, settings, publisher, answers) -> None:
     before = registered(service)
     for name, text in UNREAD.items():
         publisher.put(publisher.encrypt(publisher.sign(text)).encode(), name, partition=1)
+    for text in BORDER:
+        publisher.put(publisher.encrypt(publisher.sign(text)).encode(), "border", partition=1)
     last = publisher.send("register_subject", PERSON, partition=1)
     with taking(service, settings) as part:
         [outcome] = answered(answers, last)
-        letters = wait_until(lambda: (found := answers.dead_letters()) and len(found) == len(UNREAD) and found)
+    letters = answers.dead_letters()
 
-    assert {letter.key.decode(): dict(letter.headers)["ck-error"] for letter in letters} == dict.fromkeys(
-        UNREAD, b"InvalidInput"
-    )
     assert outcome["status"] == "accepted"
-    assert list(answers.outcomes()) == [last]
     assert registered(service) == before + 1
     assert part.said.code == ""
+    found = [(letter.key.decode(), dict(letter.headers)["ck-error"]) for letter in letters]
+    assert [name for name, _ in found if name != "border"] == list(UNREAD)
+    assert {error for _, error in found} == {b"InvalidInput"}
+    # How deep Python reads is its own affair; but each is either answered or set aside.
+    assert len(letters) + len(answers.outcomes()) == len(UNREAD) + len(BORDER) + 1
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\x07b"])
