@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from application.erasure import ErasureSaga
+from application.observed_log import ObservedLog
 from application.policies import Policies
 from application.reading import Reading
 from application.record_mapper import RecordMapper
 from application.service import Service
 from application.settings import Settings
 from application.unit_of_work import Resources
-from store.log import EventLog
 from vault.vault import Vault
 
 
@@ -23,7 +23,7 @@ def now() -> datetime:
 def build_service(settings: Settings) -> Service:
     """Open store and vault and return the service. Raises ``StoreUnavailable``, ``KeysUnavailable``."""
     resources = Resources(
-        log=EventLog(settings.events_dsn, heads=settings.home_path / "heads"),
+        log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
         vault=Vault.open_at(settings.keys_dsn, settings.keyring_path),
         policies=Policies.load(),
         mapper=RecordMapper(),

@@ -34,7 +34,7 @@ def command(as_json: bool) -> None:
     else:
         for finding in found:
             advice = f": {finding.advice}" if finding.advice and finding.state != "ok" else ""
-            click.echo(f"{_MARKS[finding.state]}{finding.name:<9}{finding.found}{advice}")
+            click.echo(f"{_MARKS[finding.state]}{finding.name:<13}{finding.found}{advice}")
         click.echo()
         for one in listed:
             click.echo(f"{one.variable}={one.value}\n    {one.meaning}")

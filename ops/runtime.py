@@ -69,6 +69,8 @@ class Runtime:
     supervisor: ProcessIdentity | None = None
     processes: list[RecordedProcess] = field(default_factory=list)
     url: str = ""
+    metrics: list[str] = field(default_factory=list)
+    """Addresses of the processes' metrics, the API's first."""
     run_id: str = ""
 
     def is_live(self) -> bool:
@@ -84,6 +86,7 @@ class Runtime:
                 "supervisor": supervisor,
                 "processes": [vars(process) for process in self.processes],
                 "url": self.url,
+                "metrics": self.metrics,
                 "run_id": self.run_id,
             },
             indent=1,
@@ -100,6 +103,7 @@ class Runtime:
                 supervisor=ProcessIdentity(**content["supervisor"]) if content["supervisor"] else None,
                 processes=_processes(content["processes"]),
                 url=content["url"],
+                metrics=list(content.get("metrics", [])),
                 run_id=content["run_id"],
             )
         except (FileNotFoundError, ValueError, KeyError, TypeError):

@@ -36,12 +36,20 @@ class ServicePlan:
         self._home = settings.home_path
         wanted = _whole_number("api_processes", settings.api_processes, 1, 256)
         self.ports = [self._port(number) for number in range(1, wanted + 1)]
+        self._metrics = settings.metrics or str(remembered_port(self._home / "ports" / "worker-metrics"))
 
     @property
     def url(self) -> str:
         """Return the address a browser on this machine uses."""
         host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host  # noqa: S104
         return f"http://{host}:{self.ports[0]}"
+
+    @property
+    def metrics(self) -> list[str]:
+        """Return the addresses at which the processes answer for their metrics."""
+        host, port = self._settings.metrics_address or ("127.0.0.1", int(self._metrics.rpartition(":")[2]))
+        serving = [f"{self.url.rpartition(':')[0]}:{number}/metrics" for number in self.ports]
+        return serving if port == 0 else [*serving, f"http://{host}:{port}/metrics"]
 
     @property
     def demonstration_wanted(self) -> bool:
@@ -55,10 +63,10 @@ class ServicePlan:
     def workers(self) -> list[Service]:
         """Return the processes that serve: the API's and the worker."""
         serving = [
-            self._service(_numbered("api", number), ["api"], API, port=port)
+            self._service(_numbered("api", number), ["api"], API, own={variable("port"): str(port)})
             for number, port in enumerate(self.ports, 1)
         ]
-        return [*serving, self._service("worker", ["worker"], WORKER)]
+        return [*serving, self._service("worker", ["worker"], WORKER, own={variable("metrics"): self._metrics})]
 
     def demonstration(self, when_done: Callable[[int], None]) -> Service:
         """Return the process that loads the demonstration set; a marker in the home remembers that it did."""
@@ -73,6 +81,8 @@ class ServicePlan:
     def shared_environment(self) -> dict[str, str]:
         """Return the variables for commands typed beside the running copy."""
         chosen = {"home": str(self._home), "port": str(self.ports[0]), "keyring": f"file:{self._settings.keyring_path}"}
+        # A worker started by hand beside this copy must not want the same port.
+        chosen["metrics"] = ""
         values = {field.name: str(getattr(self._settings, field.name)) for field in fields(self._settings)}
         named = {variable(name): value for name, value in {**values, **chosen}.items() if value}
         return {**named, **self._servers.environment(WORKER)}
@@ -87,11 +97,11 @@ class ServicePlan:
         arguments: list[str],
         role: str,
         *,
-        port: int | None = None,
+        own: Mapping[str, str] | None = None,
         when_done: Callable[[int], None] | None = None,
     ) -> Service:
         def start() -> subprocess.Popen[bytes]:
-            environment = self._environment(role, port)
+            environment = self._environment(role, own or {})
             command = [sys.executable, "-P", "-m", "cli.main", *arguments]
             return spawn(command, log=self._home / "logs" / f"{name}.log", environment=environment)
 
@@ -99,8 +109,7 @@ class ServicePlan:
             return Service(name, start, stop=_STOP)
         return Service(name, start, stop=_STOP, once=True, when_done=when_done)
 
-    def _environment(self, role: str, port: int | None) -> Mapping[str, str]:
-        own = {variable("port"): str(port)} if port else {}
+    def _environment(self, role: str, own: Mapping[str, str]) -> Mapping[str, str]:
         servers = self._servers.environment(role)
         run = {RUN_ID: self._run_id, "PYTHONUNBUFFERED": "1"}
         return {**os.environ, **self.shared_environment(), **servers, **own, **run}

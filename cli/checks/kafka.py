@@ -1,0 +1,141 @@
+"""Kafka: brokers that answer, topics as they should be, and how far the events topic is behind the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from application.settings import Settings, variable
+from cli.checks.finding import Finding
+from consumers import probe
+from consumers.probe import Ends, TopicFault
+from consumers.published import MAC_SECRET, RecordMac
+from domain.errors import CasekeeperError, LogUnavailable, SettingInvalid
+from ops.ports import answers
+from store.log import EventLog
+from vault.installation import inspect
+
+_LOOK_SECONDS = 1.5
+"""How long a topic that is behind is watched, to see whether it moves."""
+
+
+def kafka(settings: Settings) -> Iterator[Finding]:
+    """Ask each bootstrap server, and the cluster how many brokers it has."""
+    if not settings.kafka:
+        yield Finding("kafka", "warning", "not running", "casekeeper up starts a local broker")
+        return
+    silent = [server for server in settings.kafka.split(",") if not _reachable(server)]
+    advice = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
+    if silent:
+        lost = len(silent) == len(settings.kafka.split(","))
+        yield Finding("kafka", "failed" if lost else "warning", f"no answer from {', '.join(silent)}", advice)
+        if lost:
+            return
+    try:
+        many = probe.brokers(settings)
+    except SettingInvalid as error:
+        yield Finding("kafka", "failed", str(error), "correct the settings CASEKEEPER_KAFKA_*")
+    except LogUnavailable as error:
+        advice = "see its log, and TLS and SASL in docs/operations.md"
+        yield Finding("kafka", "failed", f"takes connections and does not answer ({error})", advice)
+    else:
+        if not silent:
+            yield Finding("kafka", "ok", f"{settings.kafka}, {many} broker{'s' * (many != 1)}")
+
+
+def topics(settings: Settings) -> Iterator[Finding]:
+    """Look at every topic: there, led, held by enough replicas, with its settings."""
+    if not settings.kafka:
+        return
+    try:
+        faults = probe.topic_faults(settings)
+    except CasekeeperError:
+        return
+    for fault in faults:
+        yield _told(fault)
+    if not faults:
+        yield Finding("topics", "ok", "as they should be")
+
+
+def relay(settings: Settings) -> Iterator[Finding]:
+    """Compare the end of the events topic with the store's head, twice where it is behind."""
+    if not (settings.kafka and settings.events_dsn and settings.keys_dsn and settings.keyring_path.exists()):
+        return
+    try:
+        mac = _mac(settings)
+        found = probe.ends(settings, mac) if mac else None
+        if mac is None or found is None:
+            return
+        # Taken after the topic was read, the head would count what came meanwhile as missing.
+        head = _head(settings)
+        if found.last >= head:
+            yield from _compared(head, found)
+            return
+        time.sleep(_LOOK_SECONDS)
+        later = probe.ends(settings, mac) or found
+    except CasekeeperError:
+        return
+    yield from _behind(head, found, later)
+
+
+def _compared(head: int, found: Ends) -> Iterator[Finding]:
+    if found.last > head:
+        shown = f"the topic has {found.last} events, the store {head}"
+        advice = "the store is an old copy: start casekeeper worker, its relay copies back what is missing"
+        yield Finding("relay", "failed", shown, advice)
+    elif found.first > 1:
+        advice = "events before that were deleted from it; restart the worker: its relay publishes all of them again"
+        yield Finding("relay", "failed", f"the topic was emptied: it begins with event {found.first}", advice)
+    else:
+        yield Finding("relay", "ok", f"the topic has all {head} events")
+
+
+def _behind(head: int, found: Ends, later: Ends) -> Iterator[Finding]:
+    behind = head - found.last
+    if found.last == 0 and later.last == 0:
+        shown = f"the topic was emptied: it has none of {head} events"
+        advice = "start casekeeper worker: its relay publishes all of them again; if it runs, see workers"
+        yield Finding("relay", "failed", shown, advice)
+    elif later.last > found.last:
+        yield Finding("relay", "warning", f"{behind} events behind, catching up", "wait")
+    else:
+        advice = "start casekeeper worker; if it runs, see workers and kafka"
+        yield Finding("relay", "failed", f"{behind} events behind, and does not move", advice)
+
+
+def _told(fault: TopicFault) -> Finding:
+    if fault.kind == "missing":
+        advice = "start casekeeper worker: it makes its topics, and publishes all events again"
+        return Finding("topics", "failed", f"{fault.topic} is missing", advice)
+    if fault.kind == "setting":
+        shown = f"{fault.topic}: {fault.setting} is {fault.found}"
+        advice = f"set it to {fault.wanted} (kafka-configs.sh --alter --entity-type topics)"
+        return Finding("topics", "failed", shown, advice)
+    if fault.kind == "leaderless":
+        advice = "start the brokers that are down"
+        return Finding("topics", "failed", f"{fault.topic}: {fault.found} partitions have no leader", advice)
+    if fault.kind == "replicas":
+        shown = f"{fault.topic}: not enough in-sync replicas ({fault.found} of the {fault.wanted} it needs)"
+        return Finding(
+            "topics", "failed", shown, "start the brokers that are down: until then nothing can be published"
+        )
+    if fault.kind == "copies":
+        shown = f"{fault.topic}: {fault.found} of {fault.wanted} replicas in sync"
+        return Finding("topics", "warning", shown, "start the broker that is down: the next loss would stop publishing")
+    shown = f"{fault.topic} has {fault.found} partitions, not {fault.wanted}"
+    return Finding("topics", "failed", shown, "make it anew: the number of partitions says which event follows which")
+
+
+def _mac(settings: Settings) -> RecordMac | None:
+    keyring = inspect(settings.keys_dsn, settings.keyring_path)
+    return RecordMac(keyring.secret(MAC_SECRET)) if keyring and MAC_SECRET in keyring.secrets() else None
+
+
+def _head(settings: Settings) -> int:
+    with EventLog(settings.events_dsn, readers=1) as log:
+        return log.head()
+
+
+def _reachable(server: str) -> bool:
+    host, _, port = server.strip().rpartition(":")
+    return port.isdigit() and answers(int(port), host.strip("[]"))
