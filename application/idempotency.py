@@ -6,6 +6,7 @@ The body's MAC key lives a day and is then destroyed, so that a record can confi
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from application.caller import Caller
 from domain.errors import AlreadyDone, IdempotencyKeyReused
 from domain.record import encode
 from store.append import Idempotency, IdempotentAnswer
-from vault.vault import Vault
+from vault.vault import LONGEST_CACHE_SECONDS, Vault
 
 _DAY_KEY = "body-mac-"
 
@@ -25,13 +26,14 @@ class IdempotencyKeys:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        self._kept: dict[str, tuple[float, bytes]] = {}
 
     def key(self, caller: Caller, key: str) -> str:
         """Return the stored form of a caller's key: an HMAC, since the key is the caller's own text."""
         # On the inbox the publisher owns its message ids, whoever it speaks for.
         owner = "" if caller.producer == "inbox" else caller.id
         text = encode({"issuer": caller.issuer, "id": owner, "key": key})
-        return hmac.digest(self._vault.secret("idempotency-key"), text, "sha256").hex()
+        return hmac.digest(self._secret("idempotency-key"), text, "sha256").hex()
 
     def day(self, now: datetime) -> str:
         """Return the name of the day's body MAC key."""
@@ -40,7 +42,17 @@ class IdempotencyKeys:
     def body_mac(self, mac_key_id: str, operation: str, ids: Mapping[str, UUID], body: Any) -> bytes:
         """Return the HMAC of what was asked for."""
         text = encode({"operation": operation, "ids": {k: str(v) for k, v in ids.items()}, "body": body})
-        return hmac.digest(self._vault.secret(mac_key_id), text, "sha256")
+        return hmac.digest(self._secret(mac_key_id), text, "sha256")
+
+    def _secret(self, name: str) -> bytes:
+        """Return a MAC key, read from the keyring again after as long as data keys are cached."""
+        read_at = time.monotonic()
+        expires, key = self._kept.get(name, (0.0, b""))
+        if expires <= read_at:
+            self._kept = {n: kept for n, kept in self._kept.items() if kept[0] > read_at}
+            key = self._vault.secret(name)
+            self._kept[name] = (read_at + LONGEST_CACHE_SECONDS, key)
+        return key
 
     def record(
         self,
@@ -73,5 +85,6 @@ class IdempotencyKeys:
         kept = {self.day(now + timedelta(days=days)) for days in (-1, 0, 1)}
         old = [name for name in self._vault.secrets() if name.startswith(_DAY_KEY) and name not in kept]
         for name in old:
+            self._kept.pop(name, None)
             self._vault.destroy_secret(name)
         return old

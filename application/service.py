@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from application import metrics
 from application.caller import Caller
 from application.catalogue import OPERATIONS, Operation
 from application.idempotency import IdempotencyKeys
@@ -15,7 +17,7 @@ from application.policies import Policies
 from application.reading import Reading
 from application.schemas.loading import load, load_identifier
 from application.unit_of_work import Resources, UnitOfWork
-from domain.errors import AlreadyDone, FieldProblem, InvalidInput
+from domain.errors import AlreadyDone, CasekeeperError, FieldProblem, IdempotencyKeyReused, InvalidInput, RetriableError
 from domain.events.base import Context
 from domain.publisher import Publisher
 from domain.record import Actor
@@ -56,11 +58,12 @@ class Service:
         checked = load(operation.schema, body)
         stored_key = self.idempotency.key(caller, idempotency_key) if idempotency_key else None
         try:
-            if stored_key is not None:
-                found = self.log.find_idempotent(stored_key)
-                self.idempotency.raise_if_known(found, name, known_ids, body)
-            return self._decide(operation, caller, context, known_ids, checked, body, stored_key)
+            return self._first_or_known(operation, caller, context, known_ids, checked, body, stored_key)
+        except IdempotencyKeyReused:
+            metrics.IDEMPOTENCY_HITS.inc("other_body")
+            raise
         except AlreadyDone as done:
+            metrics.IDEMPOTENCY_HITS.inc("same")
             if done.status >= 400:
                 raise
             return self._repeat(operation, caller, context, known_ids, checked, done)
@@ -84,6 +87,36 @@ class Service:
     def housekeeping(self, now: datetime) -> list[str]:
         """Destroy secrets whose day is over; return their names."""
         return self.idempotency.destroy_old(now)
+
+    def _first_or_known(
+        self,
+        operation: Operation,
+        caller: Caller,
+        context: Context,
+        ids: dict[str, UUID],
+        checked: dict[str, Any],
+        body: Any,
+        stored_key: str | None,
+    ) -> Answer:
+        """Decide, and look up what is known of the key where that is refused: the append itself refuses a known key.
+
+        What makes something new looks first, so that a repeat makes no key scopes for a person who will not be.
+        """
+        if stored_key is not None and not operation.ids:
+            self._raise_if_known(stored_key, operation, ids, body)
+        try:
+            return self._decide(operation, caller, context, ids, checked, body, stored_key)
+        except (AlreadyDone, IdempotencyKeyReused):
+            raise
+        except CasekeeperError:
+            if stored_key is not None:
+                # Where the lookup fails too, the first error stands: it alone knows whether something may be recorded.
+                with suppress(RetriableError):
+                    self._raise_if_known(stored_key, operation, ids, body)
+            raise
+
+    def _raise_if_known(self, stored_key: str, operation: Operation, ids: dict[str, UUID], body: Any) -> None:
+        self.idempotency.raise_if_known(self.log.find_idempotent(stored_key), operation.name, ids, body)
 
     def _decide(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate
@@ -38,6 +38,17 @@ class DecidingAggregate(BaseAggregate[UUID]):
             case_id=case_id,
             **fields,
         )
+
+    def copy(self) -> Self:
+        """Return this aggregate once more: collections of its own, whose items never change."""
+        made = object.__new__(type(self))
+        made.__dict__.update(
+            {
+                name: value.copy() if isinstance(value, dict | set | list) else value
+                for name, value in vars(self).items()
+            }
+        )
+        return made
 
     def concerned(self) -> tuple[UUID, ...]:
         """Return the people that this stream's events are about."""

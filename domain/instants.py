@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 def instant(value: datetime) -> str:
     """Return a time as RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_instant(text: str) -> datetime:

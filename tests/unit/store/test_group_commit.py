@@ -1,0 +1,206 @@
+"""Group commit: who leads, what each caller is told, and that nobody waits for ever."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from domain.errors import ConcurrencyConflict, StoreUnavailable
+from store.append import AppendCommand, Appended, NewEvent
+from store.group_commit import MAX_COMMANDS, GroupCommit, _Waiting
+
+
+def command(number: int = 1) -> AppendCommand:
+    return AppendCommand((NewEvent(uuid4(), uuid4(), 1, "Counted", str(number).encode()),))
+
+
+def number(of: AppendCommand) -> int:
+    return int(of.events[0].record)
+
+
+class Store:
+    """Answers each command its own number as its position; can be held, and notes its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.at_work = threading.Lock()
+        self.before: Callable[[int], None] = lambda batch: None
+
+    def commit(self, commands: Sequence[AppendCommand]) -> list[Appended | Exception]:
+        assert self.at_work.acquire(blocking=False), "two commits at once"
+        try:
+            self.batches.append([number(c) for c in commands])
+            self.before(len(self.batches))
+            assert self.go.wait(10)
+            return [Appended((number(c),)) if number(c) else ConcurrencyConflict(uuid4()) for c in commands]
+        finally:
+            self.at_work.release()
+
+
+def waiting_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_each_caller_gets_its_own_answer_and_commits_never_overlap() -> None:
+    store = Store()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(lambda n: group.append(command(n)).positions, range(1, 2001)))
+    assert answers == [(n,) for n in range(1, 2001)]
+    assert sorted(n for batch in store.batches for n in batch) == list(range(1, 2001))
+
+
+def test_what_comes_during_a_commit_goes_together_into_the_next_one() -> None:
+    store = Store()
+    store.go.clear()
+    told: list[int] = []
+    group = GroupCommit(store.commit, told.append)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        others = [pool.submit(group.append, command(n)) for n in range(2, 10)]
+        waiting_for(lambda: len(group._line) == 8)
+        store.go.set()
+        assert [f.result(10).positions for f in (first, *others)] == [(n,) for n in range(1, 10)]
+    assert [len(batch) for batch in store.batches] == told == [1, 8]
+
+
+def test_a_batch_has_a_largest_size() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(MAX_COMMANDS + 3) as pool:
+        pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        others = [pool.submit(group.append, command(n)) for n in range(2, MAX_COMMANDS + 4)]
+        waiting_for(lambda: len(group._line) == MAX_COMMANDS + 2)
+        store.go.set()
+        assert [f.result(10).positions[0] for f in others] == list(range(2, MAX_COMMANDS + 4))
+    assert [len(batch) for batch in store.batches] == [1, MAX_COMMANDS, 2]
+
+
+def test_a_refused_command_raises_and_the_others_are_appended() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        refused, appended = pool.submit(group.append, command(0)), pool.submit(group.append, command(2))
+        waiting_for(lambda: len(group._line) == 2)
+        store.go.set()
+        assert isinstance(refused.exception(10), ConcurrencyConflict)
+        assert appended.result(10).positions == (2,)
+
+
+@pytest.mark.parametrize("problem", [StoreUnavailable("away"), KeyboardInterrupt()])
+def test_when_a_commit_breaks_each_is_told_and_the_next_in_line_leads(problem: BaseException) -> None:
+    store = Store()
+
+    def break_second(batch: int) -> None:
+        if batch == 1:
+            waiting_for(lambda: len(group._line) == 2)
+        if batch == 2:
+            waiting_for(lambda: len(group._line) == 1)
+            raise problem
+
+    store.before = break_second
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        broken = [pool.submit(group.append, command(n)) for n in (2, 3)]
+        waiting_for(lambda: len(store.batches) == 2)
+        last = pool.submit(group.append, command(4))
+        assert first.result(10).positions == (1,)
+        told = [f.exception(10) for f in broken]
+        assert last.result(10).positions == (4,)
+    assert all(isinstance(error, (StoreUnavailable, type(problem))) for error in told)
+    assert sum(isinstance(error, StoreUnavailable) for error in told) >= 1
+
+
+def test_who_is_interrupted_while_waiting_leaves_the_line() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        waiting_for(lambda: len(group._line) == 1)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        pool.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            group.append(command(2))
+        third = pool.submit(group.append, command(3))
+        waiting_for(lambda: len(group._line) == 1)
+        store.go.set()
+        assert first.result(10).positions == (1,)
+        assert third.result(10).positions == (3,)
+    assert store.batches == [[1], [3]]
+
+
+def test_who_is_interrupted_when_called_to_lead_hands_the_lead_on() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        called = _Waiting(command(2))
+        group._line.append(called)
+        called.called = _Interrupting(called)
+        second = pool.submit(group.append, command(3))
+        waiting_for(lambda: len(group._line) == 2)
+        store.go.set()
+        assert first.result(10).positions == (1,)
+        with pytest.raises(KeyboardInterrupt):
+            group._wait(called)
+        assert second.result(10).positions == (3,)
+
+
+class _Interrupting:
+    """A lock whose waiter is interrupted, as by a signal, once it was called to lead."""
+
+    def __init__(self, waiting: _Waiting) -> None:
+        self._waiting = waiting
+
+    def acquire(self) -> None:
+        waiting_for(lambda: self._waiting.leads)
+        raise KeyboardInterrupt
+
+    def release(self) -> None:
+        """Nobody sleeps on it."""
+
+
+def test_closing_finishes_who_waits_and_refuses_who_comes() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(group.append, command(1))]
+        waiting_for(lambda: len(store.batches) == 1)
+        waiting.append(pool.submit(group.append, command(2)))
+        waiting_for(lambda: len(group._line) == 1)
+        closing = pool.submit(group.close)
+        waiting_for(lambda: group._closed)
+        with pytest.raises(StoreUnavailable):
+            group.append(command(3))
+        assert not closing.done()
+        store.go.set()
+        closing.result(10)
+        assert [f.result(0).positions for f in waiting] == [(1,), (2,)]
