@@ -29,11 +29,13 @@ format: .venv/.dev ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/.dev ## print a table of benchmarks (BENCH_JSON=FILE also writes them)
+bench: .venv/.dev ## print a table of the main benchmarks (BENCH_JSON=FILE also writes them)
 	@$(BIN)/python -m bench
 
-bench-full: .venv/.dev ## the same with more load and for longer
+bench-full: .venv/.dev ## print all benchmarks, and where the time of a command goes
+	@$(BIN)/pip install -q -e '.[bench]' || echo 'extra bench not installed: what needs it is skipped'
 	@$(BIN)/python -m bench --full
+	@$(BIN)/python -m bench.stages
 
 clean: ## remove .venv and caches; the state in .casekeeper stays
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

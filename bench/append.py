@@ -1,89 +1,73 @@
-"""Appending with every check on, beside the eventsourcing library's own PostgreSQL recorder (psycopg 3, defaults)."""
+"""Appending one event at a time by many threads, every check on, beside what a user would take instead."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from uuid import uuid4
+from contextlib import AbstractContextManager
+from functools import partial
 
-from eventsourcing.persistence import InfrastructureFactory, StoredEvent
-from eventsourcing.utils import Environment
-from psycopg2.extensions import parse_dsn
+from bench.database import events_database
+from bench.event_stores import Append, event_sourcery, library, ours, plain_rows
+from bench.figures import Figure, Group, Result, Run
+from bench.rates import threads_rate
 
-from bench.figures import Figure, measure
-from ops.postgres import Cluster
-from ops.roles import CLUSTERS, OWNER, provision
-from store.append import AppendCommand, NewEvent
-from store.log import EventLog
-from store.migrate import migrate
-
-RECORD = b'{"data":"' + b"x" * 400 + b'"}'
-SECONDS = 2.0
+SECONDS = 1.5
+_LIBRARY = "eventsourcing's own PostgreSQL recorder, psycopg 3, defaults"
+_BEST = "the same with POSTGRES_ENABLE_DB_FUNCTIONS=y"
+_SOURCERY = "python-event-sourcery on SQLAlchemy and psycopg2"
+_PLAIN = "psycopg2, a plain row each in autocommit, nothing checked"
 
 
-def figures(folder: Path, rounds: int) -> Iterator[Figure]:
-    """Yield appends per second at 1 and 16 writers, each appending one event to a stream of its own at a time."""
-    cluster = Cluster(folder / "pg-main")
-    cluster.start(folder / "pg-main.log")
+def _figure(writers: int, beside: str, goal: float | None, note: str, group: Group = "main") -> Figure:
+    threads = "1 writer" if writers == 1 else f"{writers} writers"
+    return Figure(f"append, {threads}, beside {beside}", "events/s", goal, group=group, note=note)
+
+
+LIBRARY = {
+    writers: _figure(writers, "eventsourcing", goal, _LIBRARY) for writers, goal in ((1, 1.2), (16, 6), (64, 10))
+}
+BEST = {
+    1: _figure(1, "eventsourcing's best mode", None, _BEST, "full"),
+    16: _figure(16, "eventsourcing's best mode", 3, _BEST),
+}
+SOURCERY = {writers: _figure(writers, "event-sourcery", None, _SOURCERY, "full") for writers in (1, 16)}
+PLAIN = {writers: _figure(writers, "plain rows", None, _PLAIN) for writers in (1, 16)}
+REMEMBERED = Figure(
+    "append with an idempotency key, 16 writers", "events/s", note="without a key: what keeping the outcome costs"
+)
+_BESIDE: tuple[tuple[Callable[[str], AbstractContextManager[Append]], dict[int, Figure]], ...] = (
+    (library, LIBRARY),
+    (partial(library, functions=True), BEST),
+    (plain_rows, PLAIN),
+    (event_sourcery, SOURCERY),
+)
+FIGURES = (*LIBRARY.values(), *BEST.values(), *PLAIN.values(), *SOURCERY.values(), REMEMBERED)
+
+
+def measure(run: Run) -> Iterator[Result]:
+    """Yield appends per second; every writer appends one event to a stream of its own at a time."""
+    with events_database(run.folder) as dsn, ours(dsn) as append:
+        for peer, figures in _BESIDE:
+            wanted = {writers: figure for writers, figure in figures.items() if run.wants(figure)}
+            if wanted:
+                yield from _beside(append, peer(dsn), wanted, run.rounds)
+        if run.wants(REMEMBERED):
+            with ours(dsn, remembered=True) as remembered:
+                yield _alternate(REMEMBERED, remembered, append, 16, run.rounds)
+
+
+def _beside(
+    append: Append, peer: AbstractContextManager[Append], figures: dict[int, Figure], rounds: int
+) -> Iterator[Result]:
     try:
-        cluster.wait_ready()
-        provision(cluster)
-        dsn = cluster.dsn(OWNER, CLUSTERS["pg-main"][0])
-        migrate(dsn)
-        with EventLog(dsn) as log, _library(dsn) as factory:
-            log.admit_writes(log.admission().incarnation, 0)
-            recorder = factory.application_recorder()
-
-            def ours() -> None:
-                event = NewEvent(uuid4(), uuid4(), 1, "Benched", RECORD)
-                log.append(AppendCommand((event,), reads={event.stream_id: 0}, uses=frozenset({uuid4(), uuid4()})))
-
-            def peer() -> None:
-                recorder.insert_events([StoredEvent(uuid4(), 1, "Benched", RECORD)])
-
-            for writers, goal in ((1, 1.2), (16, 6.0)):
-                yield measure(
-                    f"append, {writers} writers",
-                    lambda w=writers: _rate(ours, w),
-                    lambda w=writers: _rate(peer, w),
-                    unit="events/s",
-                    goal=goal,
-                    rounds=rounds,
-                )
-    finally:
-        cluster.stop()
+        with peer as other:
+            for writers, figure in figures.items():
+                yield _alternate(figure, append, other, writers, rounds)
+    except ImportError as missing:
+        yield from (figure.skipped(f"{missing.name} is not installed: extra bench") for figure in figures.values())
 
 
-def _library(dsn: str) -> InfrastructureFactory:
-    parts = parse_dsn(dsn)
-    return InfrastructureFactory.construct(
-        Environment(
-            "bench",
-            {
-                "PERSISTENCE_MODULE": "eventsourcing.postgres",
-                "POSTGRES_DBNAME": parts["dbname"],
-                "POSTGRES_HOST": parts["host"],
-                "POSTGRES_PORT": parts["port"],
-                "POSTGRES_USER": parts["user"],
-                "POSTGRES_PASSWORD": parts["password"],
-                "POSTGRES_MAX_OVERFLOW": "20",
-            },
-        )
+def _alternate(figure: Figure, append: Append, other: Append, writers: int, rounds: int) -> Result:
+    return figure.alternate(
+        lambda: threads_rate(append, writers, SECONDS), lambda: threads_rate(other, writers, SECONDS), rounds
     )
-
-
-def _rate(append: Callable[[], None], writers: int) -> float:
-    end = time.monotonic() + SECONDS
-
-    def write(_: int) -> int:
-        done = 0
-        while time.monotonic() < end:
-            append()
-            done += 1
-        return done
-
-    started = time.monotonic()
-    with ThreadPoolExecutor(writers) as pool:
-        return sum(pool.map(write, range(writers))) / (time.monotonic() - started)

@@ -11,15 +11,17 @@ from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bench.figures import Figure, measure
+from bench.figures import Figure, Result, Run
 from domain.sealed import Binding
 from vault.primitives import SecretKey
 from vault.sealing import SealedValue, event_key, seal, unseal
 
 SECONDS = 0.5
+SEALING = Figure("seal and open 1 KiB", "pairs/s", 0.5, note="the bare calls: HKDF, HMAC, AES-256-GCM, twice each")
+FIGURES = (SEALING,)
 
 
-def figures(rounds: int) -> Iterator[Figure]:
+def measure(run: Run) -> Iterator[Result]:
     """Yield pairs of seal and open per second."""
     data_key, scope_id = SecretKey.new(), uuid4()
     binding = Binding(uuid4(), uuid4(), uuid4(), "NoteAdded", 1, "note")
@@ -43,14 +45,7 @@ def figures(rounds: int) -> Iterator[Figure]:
             else:
                 AESGCM(key).decrypt(nonce, sealed, associated)
 
-    yield measure(
-        "seal and open 1 KiB",
-        lambda: _rate(ours),
-        lambda: _rate(peer),
-        unit="pairs/s",
-        goal=0.5,
-        rounds=rounds,
-    )
+    yield SEALING.alternate(lambda: _rate(ours), lambda: _rate(peer), run.rounds)
 
 
 def _rate(once: Callable[[], None]) -> float:
