@@ -87,7 +87,10 @@ def test_many_waits_leave_no_connection_behind(feed, views):
         with pytest.raises(ViewBehind):
             views.wait_for("people", 99, timeout=0.01)
     with views.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'casekeeper views'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'casekeeper views' AND datname = current_database()"
+        )
         assert cursor.fetchone()[0] <= 2
         cursor.execute("SELECT count(*) FROM pg_listening_channels()")
         assert cursor.fetchone()[0] == 0

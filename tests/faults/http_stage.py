@@ -1,0 +1,182 @@
+"""Things that exist, for each operation of the OpenAPI document: what makes a call of it succeed, made fresh."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from application.examples import BODIES
+
+INTAKE = ("service", "intake", "web-forms")
+PERSON = ("service", "rights", "portal")
+MANAGER = ("case_manager", "casework", "a1")
+SECOND = ("case_manager", "casework", "a2")
+OFFICER = ("privacy_officer", "rights", "p1")
+SECOND_OFFICER = ("privacy_officer", "rights", "p2")
+REGULATOR = ("regulator", "audit", "r1")
+OPERATOR = ("operator", "operations", "o1")
+EVERYBODY = (INTAKE, PERSON, MANAGER, SECOND, OFFICER, SECOND_OFFICER, REGULATOR, OPERATOR)
+
+Who = tuple[str, str, str]
+Call = Callable[[Who, str, str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A call that succeeds: who makes it, the ids of its path, its query and body."""
+
+    who: Who | None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+
+
+class Stage:
+    """Makes people, cases and everything on them over HTTP; ``call`` returns the JSON of a success or fails."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def ready(self, method: str, path: str) -> Ready:
+        """Return a call of this operation that succeeds."""
+        return _READY[f"{method} {path}"](self)
+
+    def person(self) -> str:
+        return self._made(INTAKE, "/v1/subjects", BODIES["register_subject"])
+
+    def case(self, person: str | None = None) -> str:
+        return self._made(INTAKE, "/v1/cases", {"subject_id": person or self.person(), "kind": "second_opinion"})
+
+    def intake(self, case: str) -> str:
+        return self._made(INTAKE, f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+
+    def task(self, case: str) -> str:
+        return self._made(MANAGER, f"/v1/cases/{case}/tasks", BODIES["add_task"])
+
+    def consent(self, person: str, recipient: str | None = None) -> str:
+        return self._made(PERSON, f"/v1/subjects/{person}/consents", self.grant(recipient))
+
+    def grant(self, recipient: str | None = None) -> dict[str, Any]:
+        return {**BODIES["grant_consent"], "recipient_ids": [recipient or self.recipient()]}
+
+    def recipient(self) -> str:
+        return self._call(OFFICER, "POST", "/v1/agreements", BODIES["register_agreement"])["recipient_id"]
+
+    def terms(self, person: str) -> dict[str, Any]:
+        case, recipient = self.case(person), self.recipient()
+        self.intake(case)
+        basis = {"type": "consent", "id": self.consent(person, recipient)}
+        return {**BODIES["request_disclosure"], "case_id": case, "recipient_id": recipient, "basis": basis}
+
+    def disclosure(self, *, authorised: bool = False) -> dict[str, str]:
+        person = self.person()
+        made = self._made(MANAGER, f"/v1/subjects/{person}/disclosures", self.terms(person))
+        if authorised:
+            self._call(SECOND, "POST", f"/v1/subjects/{person}/disclosures/{made}/authorization", {})
+        return {"subject_id": person, "disclosure_id": made}
+
+    def request(self, *, verified: bool = False, right: str = "erasure") -> dict[str, str]:
+        body = {**BODIES["receive_request"], "right": right}
+        made = self._made(PERSON, f"/v1/subjects/{self.person()}/requests", body)
+        if verified:
+            self._call(OFFICER, "POST", f"/v1/requests/{made}/verification", BODIES["verify_requester"])
+        return {"request_id": made}
+
+    def previewed(self) -> tuple[dict[str, str], str]:
+        ids = self.request(verified=True)
+        return ids, self._call(OFFICER, "GET", f"/v1/requests/{ids['request_id']}/preview", None)["preview_id"]
+
+    def certified(self) -> dict[str, str]:
+        ids, preview = self.previewed()
+        path = f"/v1/requests/{ids['request_id']}"
+        self._call(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
+        deadline = time.monotonic() + 120
+        while self._state(path) != "certified":
+            assert time.monotonic() < deadline, "not certified in time"
+            time.sleep(0.2)
+        return ids
+
+    def _state(self, path: str) -> str:
+        items = self._call(OFFICER, "GET", "/v1/requests?limit=100", None)["items"]
+        return next(item["state"] for item in items if path.endswith(item["id"]))
+
+    def _made(self, who: Who, path: str, body: Any) -> str:
+        return self._call(who, "POST", path, body)["id"]
+
+
+def _on_case(who: Who, operation: str) -> Callable[[Stage], Ready]:
+    return lambda s: Ready(who, {"case_id": s.case()}, body=BODIES.get(operation, {}))
+
+
+def _on_disclosure(who: Who, operation: str, *, authorised: bool = False) -> Callable[[Stage], Ready]:
+    return lambda s: Ready(who, s.disclosure(authorised=authorised), body=BODIES.get(operation, {}))
+
+
+def _amend(s: Stage) -> Ready:
+    case = s.case()
+    return Ready(INTAKE, {"case_id": case, "intake_id": s.intake(case)}, body=BODIES["amend_intake"])
+
+
+def _complete(s: Stage) -> Ready:
+    case = s.case()
+    return Ready(MANAGER, {"case_id": case, "task_id": s.task(case)}, body={})
+
+
+def _withdraw(s: Stage) -> Ready:
+    person = s.person()
+    ids = {"subject_id": person, "consent_id": s.consent(person)}
+    return Ready(PERSON, ids, body=BODIES["withdraw_consent"])
+
+
+def _ask(s: Stage) -> Ready:
+    person = s.person()
+    return Ready(MANAGER, {"subject_id": person}, body=s.terms(person))
+
+
+def _approve(s: Stage) -> Ready:
+    ids, preview = s.previewed()
+    return Ready(SECOND_OFFICER, ids, body={"preview_id": preview})
+
+
+_SUBJECT, _CASE, _REQUEST = "/v1/subjects/{subject_id}", "/v1/cases/{case_id}", "/v1/requests/{request_id}"
+_DISCLOSURE = f"{_SUBJECT}/disclosures/{{disclosure_id}}"
+_READY: Mapping[str, Callable[[Stage], Ready]] = {
+    "GET /health/live": lambda _: Ready(None),
+    "GET /health/ready": lambda _: Ready(None),
+    "GET /v1/inbox-key": lambda _: Ready(None),
+    "GET /v1/policies": lambda _: Ready(REGULATOR),
+    "POST /v1/subjects": lambda _: Ready(INTAKE, body=BODIES["register_subject"]),
+    f"GET {_SUBJECT}": lambda s: Ready(MANAGER, {"subject_id": s.person()}),
+    "POST /v1/cases": lambda s: Ready(INTAKE, body={"subject_id": s.person(), "kind": "second_opinion"}),
+    "GET /v1/cases": lambda _: Ready(MANAGER, query={"limit": "5", "state": "open"}),
+    f"GET {_CASE}": lambda s: Ready(MANAGER, {"case_id": s.case()}),
+    f"POST {_CASE}/intakes": _on_case(INTAKE, "submit_intake"),
+    f"POST {_CASE}/intakes/{{intake_id}}/amendments": _amend,
+    f"POST {_CASE}/notes": _on_case(MANAGER, "add_note"),
+    f"POST {_CASE}/tasks": _on_case(MANAGER, "add_task"),
+    f"POST {_CASE}/tasks/{{task_id}}/completion": _complete,
+    f"POST {_CASE}/assignments": _on_case(MANAGER, "assign_case"),
+    f"POST {_CASE}/closure": _on_case(MANAGER, "close_case"),
+    "POST /v1/agreements": lambda _: Ready(OFFICER, body=BODIES["register_agreement"]),
+    f"POST {_SUBJECT}/consents": lambda s: Ready(PERSON, {"subject_id": s.person()}, body=s.grant()),
+    f"GET {_SUBJECT}/consents": lambda s: Ready(MANAGER, {"subject_id": s.person()}),
+    f"POST {_SUBJECT}/consents/{{consent_id}}/withdrawal": _withdraw,
+    f"POST {_SUBJECT}/disclosures": _ask,
+    f"GET {_SUBJECT}/disclosures": lambda s: Ready(MANAGER, {"subject_id": s.disclosure()["subject_id"]}),
+    f"POST {_DISCLOSURE}/authorization": _on_disclosure(SECOND, "authorize_disclosure"),
+    f"POST {_DISCLOSURE}/denial": _on_disclosure(SECOND, "deny_disclosure"),
+    f"POST {_DISCLOSURE}/cancellation": _on_disclosure(MANAGER, "cancel_disclosure"),
+    f"POST {_DISCLOSURE}/release": _on_disclosure(MANAGER, "release_disclosure", authorised=True),
+    f"POST {_SUBJECT}/requests": lambda s: Ready(PERSON, {"subject_id": s.person()}, body=BODIES["receive_request"]),
+    "GET /v1/requests": lambda _: Ready(OFFICER, query={"limit": "5", "right": "erasure"}),
+    f"POST {_REQUEST}/verification": lambda s: Ready(OFFICER, s.request(), body=BODIES["verify_requester"]),
+    f"POST {_REQUEST}/refusal": lambda s: Ready(OFFICER, s.request(), body=BODIES["refuse_request"]),
+    f"POST {_REQUEST}/extension": lambda s: Ready(OFFICER, s.request(right="access"), body={}),
+    f"GET {_REQUEST}/preview": lambda s: Ready(OFFICER, s.request(verified=True)),
+    f"POST {_REQUEST}/approval": _approve,
+    f"GET {_REQUEST}/certificate": lambda s: Ready(OFFICER, s.certified()),
+    "POST /v1/audit/replays": lambda s: Ready(REGULATOR, body={"subject_id": s.person()}),
+}
+"""``METHOD path`` of every operation of the document to what makes it succeed."""

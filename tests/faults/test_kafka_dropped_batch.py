@@ -1,0 +1,111 @@
+"""A batch that the client library gave up, and holes on the topic: none stays, and none is made."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from kafka.errors import KafkaTimeoutError
+
+from application.settings import Settings
+from consumers.batch_producer import BatchProducer
+from consumers.relay import Relay
+from consumers.topics import ensure_topics
+from domain.errors import LogGap, LogUnavailable
+from store.migrate import migrate
+from tests.integration.consumers.log_copy import LogCopy, record, wait_until
+
+
+class Dropping(BatchProducer):
+    """The library gives up the batches it has gathered, as when their time is over, and stays fit for further ones."""
+
+    drops = 1
+
+    def confirm(self, still_there: Callable[[], bool]) -> None:
+        if self.drops:
+            self.drops -= 1
+            self._producer._accumulator.abort_undrained_batches(KafkaTimeoutError("the batch's time is over"))
+        super().confirm(still_there)
+
+
+class DroppingRelay(Relay):
+    """A relay each of whose producers drops its first batch, until ``left`` have."""
+
+    left = 3
+
+    def producer(self) -> BatchProducer:
+        kind = Dropping if self.left > 0 else BatchProducer
+        self.left -= 1
+        return kind(self._settings.kafka, self._topic, self._mac)
+
+
+@pytest.fixture
+def copy(kafka_bootstrap: str, pg_main: str, new_database, tmp_path) -> Iterator[LogCopy]:
+    dsn = new_database(pg_main, "dropped")
+    migrate(dsn)
+    prefix = f"t{secrets.token_hex(4)}."
+    settings = Settings(home=str(tmp_path), events_dsn=dsn, kafka=kafka_bootstrap, topic_prefix=prefix)
+    ensure_topics(settings)
+    made = LogCopy(settings)
+    made.admit()
+    yield made
+    made.close()
+
+
+def publish(copy: LogCopy, kind: type[BatchProducer], *runs: tuple[int, int]) -> None:
+    """Publish runs of positions, one after the other with one producer, as a relay that asks nothing would."""
+    producer = kind(copy.settings.kafka, copy.topic, copy.mac)
+    for first, last in runs:
+        with suppress(LogUnavailable):
+            producer.publish(copy.log.read_from(first, last - first + 1))
+    producer.close()
+
+
+def test_a_batch_that_the_library_dropped_leaves_no_gap(copy: LogCopy) -> None:
+    relays: list[DroppingRelay] = []
+
+    def make(report) -> DroppingRelay:
+        relays.append(DroppingRelay(copy.settings, copy.log, copy.mac, report))
+        return relays[-1]
+
+    with copy.relaying(make):
+        for _ in range(16):
+            copy.append(*(record() for _ in range(5)))
+            time.sleep(0.15)
+        wait_until(lambda: len(copy.raw()) == 80)
+
+    assert relays[0].left < 0
+    assert copy.positions() == list(range(1, 81))
+    assert [message.offset for message in copy.raw()] == list(range(80)), "a hole was there, and was mended"
+    assert copy.read() == copy.stored()
+
+
+def test_the_library_goes_on_after_a_dropped_batch_and_the_next_relay_mends_the_hole(copy: LogCopy) -> None:
+    copy.append()
+    publish(copy, Dropping, (1, 5), (6, 20))
+    without_a_start = copy.positions()
+    with copy.relaying():
+        wait_until(lambda: copy.positions() == list(range(1, 21)))
+    copy.append()
+    publish(copy, BatchProducer, (21, 25))
+    publish(copy, Dropping, (26, 30), (31, 40))
+    with pytest.raises(LogGap):
+        copy.read()
+    with copy.relaying():
+        wait_until(lambda: copy.positions() == list(range(1, 41)))
+
+    assert without_a_start == list(range(6, 21)), "the library sent what came after the batch it dropped"
+    assert copy.read() == copy.stored()
+
+
+def test_a_hole_far_from_the_end_is_found_by_counting_offsets(copy: LogCopy) -> None:
+    """Further from the end than the relay reads: 6 positions are missing between two thirds of the records."""
+    copy.append_together(*(record() for _ in range(2400)))
+    publish(copy, BatchProducer, (1, 600), (607, 1200), (1201, 1800), (1801, 2400))
+    with copy.relaying():
+        wait_until(lambda: copy.positions() == list(range(1, 2401)))
+
+    assert copy.read() == copy.stored()
