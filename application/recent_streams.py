@@ -62,7 +62,7 @@ class RecentStreams:
         """Keep aggregates that were just appended to; they are nobody else's any more."""
         for aggregate in aggregates:
             own = [event for event in events if event.stream_id == aggregate.id]
-            known = self._known.get(aggregate.id)
+            known = self._find(aggregate.id)
             before = known.size if known is not None else 0
             if own and (known is not None or own[0].version == 1):
                 self._keep(aggregate, own[-1].event_id, before + sum(len(event.record) for event in own))

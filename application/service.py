@@ -50,7 +50,7 @@ class Service:
         """Do one operation, wholly or not at all.
 
         A repeated idempotency key with the same body returns the first answer. Raises the errors of
-        ``domain.errors``; nothing was done then.
+        ``domain.errors``; nothing was done then, unless it is ``OutcomeUnknown``: call again under the same key.
         """
         operation = _find(name)
         context = self._context(operation, caller)

@@ -81,7 +81,7 @@ class Part(threading.Thread):
 
 
 class Heartbeat(threading.Thread):
-    """Writes every few seconds, and when something changes, how the parts are; ``ended`` is set when one hangs."""
+    """Writes every few seconds, and when something changes, how the parts are; ``hung`` is set when one hangs."""
 
     def __init__(self, views_dsn: str, parts: Sequence[Part], stop: Event) -> None:
         super().__init__(name="heartbeat", daemon=True)

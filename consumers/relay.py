@@ -77,7 +77,7 @@ class Relay:
                 self._lead(tail, leadership, stop)
             finally:
                 self._travel.close()
-                metrics.relay_position.number = None
+                metrics.relay_position.number = metrics.relay_acknowledged.number = None
                 tail.close()
 
     def producer(self) -> BatchProducer:

@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS view_at_end (
 """
 STUCK_SECONDS = 30
 """A view that is behind and for so long has neither moved nor reached the topic's end is stuck."""
-STATES = ("current", "behind", "stuck", "halted")
 
 _NOTE = """
 INSERT INTO view_at_end (view, at) VALUES (%s, now()) ON CONFLICT (view) DO UPDATE SET at = excluded.at
@@ -38,7 +37,7 @@ FROM view_positions LEFT JOIN view_at_end ON view = name WHERE name = ANY (%s)
 
 @dataclass(frozen=True)
 class ViewHealth:
-    """One view. ``lag`` is in events behind the head of the log; ``state`` one of :data:`STATES`.
+    """One view. ``lag`` is in events behind the head of the log; ``state``: ``current``, ``behind``, ``stuck`` or ``halted``.
 
     ``error`` is the class of the error that its part reports, empty when there is none. ``parked_streams`` wait to be
     released; ``discarded_streams`` are left out until the view is built anew.

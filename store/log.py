@@ -75,8 +75,8 @@ class EventLog:
         """Append a command's events and return their positions once they are durable.
 
         Raises ``ConcurrencyConflict``, ``Fenced``, ``AlreadyDone``, ``IdempotencyKeyReused``; ``StoreUnavailable``
-        also when writes are not admitted, or when the outcome could not be learnt in time (then call again with
-        the same command: what was stored is recognised).
+        also when writes are not admitted; ``OutcomeUnknown`` when it could not be learnt in time whether they were
+        stored (then call again with the same command: what was stored is recognised).
         """
         if not command.events and command.idempotency is None:
             return Appended(())

@@ -97,10 +97,6 @@ class FileKeyring:
         found = (_SECRET.fullmatch(name) for name in self._names())
         return sorted(match[1] for match in found if match)
 
-    def is_empty(self) -> bool:
-        """Return whether there is no key at all."""
-        return not self._names()
-
     def _names(self) -> list[str]:
         try:
             return sorted(n for n in os.listdir(self._folder) if _ROOT.fullmatch(n) or _SECRET.fullmatch(n))
