@@ -24,6 +24,8 @@ QUEUE_SECONDS = 5.0
 """Longest that one waits for it."""
 MOST_BODIES = 256
 """Most bodies being read at once."""
+MOST_DISCARDED_AT_ONCE = 32
+"""Most refused bodies being read to their end at once: strangers send those, and take no place from callers."""
 SPARE_THREADS = 32
 """Threads beyond all these, for health, metrics and refusals."""
 

@@ -6,7 +6,7 @@ have that length: nothing is decided on half of what somebody sent.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any
 
 from flask import g, request
@@ -51,7 +51,7 @@ def receive() -> None:
     length = request.content_length or 0
     if length > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
-    with _watched():
+    with rooms().bodies.reading(int(request.environ["SERVER_PORT"]), request.environ["REMOTE_ADDR"]):
         g.body = request.get_data()
     if len(g.body) != length:
         raise BadRequest
@@ -66,7 +66,7 @@ def discard() -> None:
     if "body" in g or not (chunked or 0 < length <= MAX_DISCARDED):
         return
     stream, left = request.environ["wsgi.input"], MAX_DISCARDED if chunked else length
-    with suppress(Busy), _watched():
+    with suppress(Busy), rooms().discarded.reading(int(request.environ["SERVER_PORT"]), request.environ["REMOTE_ADDR"]):
         while left > 0 and (piece := stream.read(min(_PIECE, left))):
             left -= len(piece)
 
@@ -77,7 +77,3 @@ def read_body() -> dict[str, Any]:
     Raises :class:`InvalidInput` (``malformed-json`` or ``invalid-input``).
     """
     return parse_object(g.body, MAX_DEPTH)
-
-
-def _watched() -> AbstractContextManager[None]:
-    return rooms().bodies.reading(int(request.environ["SERVER_PORT"]))

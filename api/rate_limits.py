@@ -64,10 +64,6 @@ class Buckets:
         """Take one call. Raises :class:`RateLimited` when there is none."""
         self._refuse_below(self._change(key, 1.0))
 
-    def check(self, key: Hashable) -> None:
-        """Take nothing. Raises :class:`RateLimited` when there is no call to take."""
-        self._refuse_below(self._change(key, 0.0) - 1.0)
-
     def _change(self, key: Hashable, taken: float) -> float:
         """Return what would be left; below zero nothing was taken."""
         with self._lock:
@@ -101,11 +97,6 @@ class RateLimits:
         """Count a call without one. Raises :class:`RateLimited`."""
         if self._peer is not None:
             self._peer.take(address)
-
-    def before_signin(self, address: str) -> None:
-        """Refuse an attempt to sign in while too many failed. Raises :class:`RateLimited`."""
-        if self._signin is not None:
-            self._signin.check(address)
 
     def failed_signin(self, address: str) -> None:
         """Count an attempt that failed. Raises :class:`RateLimited`."""

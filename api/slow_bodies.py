@@ -36,26 +36,26 @@ class Bodies:
         self._most = most
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._since: dict[int, tuple[float, int]] = {}
+        self._since: dict[int, tuple[float, tuple[int, str]]] = {}
         self._next = 0
         self._watching = False
 
     @contextmanager
-    def reading(self, port: int) -> Iterator[None]:
-        """Count a body that comes in on a port while it is read. Raises :class:`Busy` when there are too many."""
-        number = self._begin(port)
+    def reading(self, port: int, address: str) -> Iterator[None]:
+        """Count a body that an address sends to a port while it is read. Raises :class:`Busy` over the most."""
+        number = self._begin((port, address))
         try:
             yield
         finally:
             with self._lock:
                 del self._since[number]
 
-    def _begin(self, port: int) -> int:
+    def _begin(self, sender: tuple[int, str]) -> int:
         with self._lock:
             if len(self._since) >= self._most:
                 raise Busy
             self._next += 1
-            self._since[self._next] = (time.monotonic(), port)
+            self._since[self._next] = (time.monotonic(), sender)
             if not self._watching:
                 self._watching = True
                 threading.Thread(target=self._watch, name="slow-bodies", daemon=True).start()
@@ -65,29 +65,33 @@ class Bodies:
         while True:
             time.sleep(min(_LOOK_EVERY, self._seconds))
             with self._lock:
-                late = {port for since, port in self._since.values() if time.monotonic() - since > self._seconds}
-            for port in late:
-                ended = end_silent_connections(port, self._seconds)
+                late = {sender for since, sender in self._since.values() if time.monotonic() - since > self._seconds}
+            for port, address in late:
+                ended = end_silent_connections(port, address, self._seconds)
                 log.warning("connections with slow bodies closed", count=ended)
 
 
-def end_silent_connections(port: int, seconds: float) -> int:
-    """End this process' connections on a local port to which nothing was sent for so long; return how many."""
+def end_silent_connections(port: int, address: str, seconds: float) -> int:
+    """End this process' connections from an address to a port to which nothing was sent for so long; return how many.
+
+    The web server does not say which of an address' connections a body comes in on, so all that are silent end.
+    """
     ended = 0
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
-            ended += _end_if_silent(int(name), port, seconds)
+            ended += _end_if_silent(int(name), port, address, seconds)
     return ended
 
 
-def _end_if_silent(number: int, port: int, seconds: float) -> bool:
+def _end_if_silent(number: int, port: int, address: str, seconds: float) -> bool:
     if not stat.S_ISSOCK(os.fstat(number).st_mode):
         return False
     # A duplicate stays the same socket even when the server closes the original at this moment.
     with socket.socket(fileno=os.dup(number)) as connection:
         if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
             return False
-        connection.getpeername()
+        if connection.getpeername()[0] != address:
+            return False
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
         (silent,) = struct.unpack_from("I", info, _LAST_DATA_SENT)
         if connection.getsockname()[1] != port or silent < seconds * 1000:

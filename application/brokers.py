@@ -41,6 +41,8 @@ class Brokers:
             raise SettingInvalid("CASEKEEPER_KAFKA_CERTIFICATE and CASEKEEPER_KAFKA_KEY go together")
         if signs_in and self.mechanism not in MECHANISMS:
             raise SettingInvalid(f"CASEKEEPER_KAFKA_MECHANISM must be one of {', '.join(MECHANISMS)}")
+        if self.protocol == "SASL_PLAINTEXT" and self.mechanism == "PLAIN":
+            raise SettingInvalid("CASEKEEPER_KAFKA_MECHANISM PLAIN sends the password, so it needs SASL_SSL")
         if signs_in != bool(self.username and self.password_file):
             raise SettingInvalid(
                 "CASEKEEPER_KAFKA_USERNAME and _PASSWORD_FILE go with the SASL protocols, and those with them"

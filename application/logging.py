@@ -57,6 +57,8 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root.handlers = [_ForeignHandler(target)]
     # Others' informative messages say nothing without their text.
     root.setLevel(max(threshold, logging.WARNING))
+    # What the Kafka client warns about at every attempt, our own lines say once, with a reason.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 

@@ -108,11 +108,16 @@ class Service:
             return self._decide(operation, caller, context, ids, checked, body, stored_key)
         except (AlreadyDone, IdempotencyKeyReused):
             raise
-        except CasekeeperError:
+        except RetriableError:
             if stored_key is not None:
                 # Where the lookup fails too, the first error stands: it alone knows whether something may be recorded.
                 with suppress(RetriableError):
                     self._raise_if_known(stored_key, operation, ids, body)
+            raise
+        except CasekeeperError:
+            # Where the lookup fails, its error stands: a refusal is final, and the call may have been done before.
+            if stored_key is not None:
+                self._raise_if_known(stored_key, operation, ids, body)
             raise
 
     def _raise_if_known(self, stored_key: str, operation: Operation, ids: dict[str, UUID], body: Any) -> None:
@@ -132,6 +137,8 @@ class Service:
         said = operation.handler(work, ids, checked)
         events = work.pending()
         if not events:
+            if stored_key is not None:
+                self._raise_if_known(stored_key, operation, ids, body)
             self._record_read(operation, caller, context, ids)
             return Answer(operation.status, {**said, "receipt": _receipt([], None, 0, self.log.head())})
         last = events[-1]

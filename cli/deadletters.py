@@ -20,6 +20,7 @@ from domain.errors import NotFound
 from domain.instants import instant
 from domain.vocabulary import VIEWS
 from projections import parking
+from projections.base import PURGE
 
 INBOX = "inbox"
 _REASON = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
@@ -141,6 +142,10 @@ def discard(view: str, stream_id: UUID, reason: str, yes: bool, dry_run: bool) -
     configure(settings.log_level)
     with set_aside.views_cursor(settings.views_dsn) as cursor:
         [stream] = set_aside.parked(cursor, view, stream_id)
+        if parking.holds_erasure(cursor, view, stream_id, PURGE):
+            raise click.UsageError(
+                "an erasure is among these records: release them, or rebuild the view"
+            )
     what = f"{view} goes on without stream {stream_id} from position {stream.first_position} on"
     if dry_run:
         click.echo(f"would be done: {what}; {stream.records} records are set aside")

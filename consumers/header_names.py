@@ -25,13 +25,16 @@ def _read_any(batch: Any, *given: Any) -> Any:
     try:
         return _read(batch, *given)
     except UnicodeDecodeError:
-        batch._buffer = _with_ascii_names(bytearray(batch._buffer), at)
+        if not isinstance(batch._buffer, bytearray):
+            # Copied once a batch: a batch may be large, and every record in it may need this.
+            batch._buffer = bytearray(batch._buffer)
+        _mend_names(batch._buffer, at)
         batch._pos = at
         return _read(batch, *given)
 
 
-def _with_ascii_names(buffer: bytearray, at: int) -> bytearray:
-    """Mend the header names of the record that begins at ``at``: same lengths, ASCII only."""
+def _mend_names(buffer: bytearray, at: int) -> None:
+    """Make the header names of the record that begins at ``at`` ASCII, with the same lengths."""
     _, at = decode_varint(buffer, at)  # the record's length
     for _ in ("attributes", "timestamp", "offset"):
         _, at = decode_varint(buffer, at)
@@ -42,7 +45,6 @@ def _with_ascii_names(buffer: bytearray, at: int) -> bytearray:
         start, end = _field(buffer, at)
         buffer[start:end] = buffer[start:end].translate(_TO_ASCII)
         _, at = _field(buffer, end)
-    return buffer
 
 
 def _field(buffer: bytearray, at: int) -> tuple[int, int]:

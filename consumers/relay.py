@@ -70,6 +70,8 @@ class Relay:
         with Leadership(self._settings.events_dsn, name, StoreUnavailable) as leadership:
             while not leadership.acquire():
                 self._report("waiting", "")
+                # Another leads and tells how far it is. One that cannot reach Kafka goes on telling how far it was.
+                metrics.relay_position.number = metrics.relay_acknowledged.number = None
                 if stop.wait(_ELECTION_SECONDS):
                     return
             tail = self._tail()
@@ -77,7 +79,6 @@ class Relay:
                 self._lead(tail, leadership, stop)
             finally:
                 self._travel.close()
-                metrics.relay_position.number = metrics.relay_acknowledged.number = None
                 tail.close()
 
     def producer(self) -> BatchProducer:

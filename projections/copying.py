@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from io import BytesIO
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -15,12 +15,14 @@ _CHUNK = 1024 * 1024
 def copy_rows(cursor: Cursor, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows to a table. A column that a row does not name is NULL; an object goes to ``jsonb``, a list to an array.
 
-    The names of table and columns come out of our own code only. Raises psycopg2's errors.
+    The names of table and columns come out of our own code only. Raises psycopg2's errors, and
+    ``ValueError`` or ``TypeError`` for a value that is none of ours.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     names = ", ".join(f'"{column}"' for column in columns)
     lines = ("\t".join([_field(row.get(column)) for column in columns]) + "\n" for row in rows)
-    cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN", StringIO("".join(lines)), _CHUNK)
+    # Encoded before anything is sent: text that is no UTF-8 is the record's fault, and must not look like the server's.
+    cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN", BytesIO("".join(lines).encode()), _CHUNK)
 
 
 def _field(value: Any) -> str:
@@ -35,5 +37,7 @@ def _field(value: Any) -> str:
 
 
 def _array(items: list[Any]) -> str:
-    quoted = ('"' + str(item).replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
+    if not all(isinstance(item, str) for item in items):
+        raise TypeError("a list holds texts")
+    quoted = ('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
     return "{" + ",".join(quoted) + "}"

@@ -148,6 +148,16 @@ def release(cursor: Cursor, view: str, stream_id: UUID) -> int:
     return cursor.rowcount
 
 
+def holds_erasure(cursor: Cursor, view: str, stream_id: UUID, purge: str) -> bool:
+    """Return whether one of a stream's parked records erases, ``purge`` being the type of those."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM parked_records WHERE view = %s AND stream_id = %s"
+        " AND position(%s::bytea in value) > 0)",
+        (view, str(stream_id), f'"type":"{purge}"'.encode()),
+    )
+    return bool((cursor.fetchone() or (False,))[0])
+
+
 def discard(cursor: Cursor, view: str, stream_id: UUID, by: str, ticket: str) -> int:
     """Let a view go on without a parked stream until it is built anew; return how many records were set aside."""
     cursor.execute("SELECT FROM view_positions WHERE name = %s FOR UPDATE", (view,))

@@ -37,7 +37,7 @@ FROM view_positions LEFT JOIN view_at_end ON view = name WHERE name = ANY (%s)
 
 @dataclass(frozen=True)
 class ViewHealth:
-    """One view. ``lag`` is in events behind the head of the log; ``state``: ``current``, ``behind``, ``stuck`` or ``halted``.
+    """One view. ``lag``: events behind the log's head; ``state``: ``current``, ``behind``, ``stuck`` or ``halted``.
 
     ``error`` is the class of the error that its part reports, empty when there is none. ``parked_streams`` wait to be
     released; ``discarded_streams`` are left out until the view is built anew.

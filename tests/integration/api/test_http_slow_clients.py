@@ -103,7 +103,7 @@ def test_silent_connections_of_a_port_are_ended_and_no_others():
         fresh = stack.enter_context(socket.create_connection(listening[0].getsockname(), timeout=5))
         accepted = stack.enter_context(listening[0].accept()[0])
 
-        assert end_silent_connections(listening[0].getsockname()[1], 1.0) == 1
+        assert end_silent_connections(listening[0].getsockname()[1], "127.0.0.1", 1.0) == 1
         assert pairs[0][0].recv(1) == b""
         pairs[1][1].sendall(b"x")
         accepted.sendall(b"y")

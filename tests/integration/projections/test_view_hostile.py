@@ -105,3 +105,22 @@ def test_any_content_is_taken_in_or_unfit(connect: Any, name: str) -> None:
     assert became["unfit"] > 10
     assert became["taken in"] > 0
     assert connection.status == psycopg2.extensions.STATUS_READY
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\x00"])
+@pytest.mark.parametrize("name", VIEW_NAMES)
+def test_text_that_no_database_takes_is_the_fault_of_the_record(connect: Any, name: str, text: str) -> None:
+    [view] = [made for made in projections(Port()) if made.name == name]
+    connection = connect()
+    prepare(connection, view, rebuild=True)
+    for type_ in sorted(view.handles):
+        for field in [field for field, value in genuine(type_)["data"].items() if isinstance(value, str)]:
+            written = genuine(type_)
+            written["data"][field] = text
+            try:
+                with errors_of_records(name, 1, 1), connection.cursor() as cursor:
+                    view.apply(cursor, Record.parse(1, json.dumps(written).encode()))
+            except RecordUnfit as unfit:
+                assert unfit.reason.isalnum(), (type_, field)
+            finally:
+                connection.rollback()

@@ -18,6 +18,7 @@ PREFIX = "CASEKEEPER_KAFKA"
         ({"PROTOCOL": "TLS"}, "_PROTOCOL"),
         ({"CA": "/ca.pem"}, "_PROTOCOL"),
         ({"PROTOCOL": "SSL", "CERTIFICATE": "/own.pem"}, "_KEY"),
+        ({"PROTOCOL": "SASL_PLAINTEXT", "MECHANISM": "PLAIN", "USERNAME": "a", "PASSWORD_FILE": "/p"}, "_MECHANISM"),
         ({"PROTOCOL": "SASL_SSL"}, "_USERNAME"),
         ({"PROTOCOL": "SASL_SSL", "USERNAME": "casekeeper"}, "_PASSWORD_FILE"),
         ({"PROTOCOL": "SSL", "USERNAME": "casekeeper", "PASSWORD_FILE": "/password"}, "SASL"),

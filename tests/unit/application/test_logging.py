@@ -96,7 +96,7 @@ def test_an_exception_is_its_class_and_place(written: io.StringIO) -> None:
 
 
 def test_the_standard_librarys_loggers_lose_their_text(written: io.StringIO) -> None:
-    logging.getLogger("kafka.producer").error("Sending (key=%r value=%r)", CANARY, CANARY)
+    logging.getLogger("kafka.producer").critical("Sending (key=%r value=%r)", CANARY, CANARY)
     logging.getLogger("werkzeug").info("GET /%s", CANARY)
     try:
         fail()
@@ -104,7 +104,7 @@ def test_the_standard_librarys_loggers_lose_their_text(written: io.StringIO) -> 
         logging.getLogger("granian").exception(CANARY)
 
     first, second = lines(written)
-    assert (first["logger"], first["level"], first["event"]) == ("kafka.producer", "error", "foreign log")
+    assert (first["logger"], first["level"], first["event"]) == ("kafka.producer", "critical", "foreign log")
     assert first["where"].startswith("application/test_logging.py:")
     assert (second["logger"], second["error"]) == ("granian", "ValueError")
     assert CANARY not in written.getvalue()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from application import metrics
+from application import metric_types, metrics
 from application.metric_types import Counter, Label, Metric, Reading
 from domain.errors import CasekeeperError, StoreUnavailable
 
@@ -13,6 +14,7 @@ from domain.errors import CasekeeperError, StoreUnavailable
 def declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test declare metrics of its own."""
     monkeypatch.setattr(Metric, "declared", {})
+    monkeypatch.setattr(metric_types, "COUNTED", CollectorRegistry())
 
 
 def samples(metric: Counter) -> dict[tuple[str, ...], float]:
