@@ -143,9 +143,7 @@ def discard(view: str, stream_id: UUID, reason: str, yes: bool, dry_run: bool) -
     with set_aside.views_cursor(settings.views_dsn) as cursor:
         [stream] = set_aside.parked(cursor, view, stream_id)
         if parking.holds_erasure(cursor, view, stream_id, PURGE):
-            raise click.UsageError(
-                "an erasure is among these records: release them, or rebuild the view"
-            )
+            raise click.UsageError("an erasure is among these records: release them, or rebuild the view")
     what = f"{view} goes on without stream {stream_id} from position {stream.first_position} on"
     if dry_run:
         click.echo(f"would be done: {what}; {stream.records} records are set aside")
