@@ -123,7 +123,11 @@ def test_settings_of_topics_that_differ_are_named_with_what_they_should_be(idle:
 
 
 def test_too_few_replicas_are_named(idle: Stack) -> None:
-    """One broker, and a topic that wants two: nothing can be published. The relay puts that setting back as well."""
+    """One broker, and a topic that wants two: nothing can be published."""
     alter(idle, EVENTS, {"min.insync.replicas": "2"})
+    try:
+        said = doctor(idle)
+    finally:
+        alter(idle, EVENTS, {"min.insync.replicas": "1"})
 
-    assert doctor(idle).says("topics", f"{EVENTS}: not enough in-sync replicas (1 of the 2 it needs)")
+    assert said.says("topics", f"{EVENTS}: not enough in-sync replicas (1 of the 2 it needs)")

@@ -106,7 +106,7 @@ def _append(call: Call, positions: Mapping[int, int], boundaries: Mapping[int, B
     known = [positions.get(event) for _, _, event in events]
     told = call.told["positions"] if call.told is not None and call.said == "ok" else known
     if call.said == "ok" or (call.said == "unknown" and all(position is not None for position in known)):
-        round_ = max(r for r, boundary in boundaries.items() if boundary.head < told[0])
+        round_ = max(r for r, boundary in boundaries.items() if boundary.head < max(1, told[0]))
         yield Operation(
             f"order:{round_}", call.client, call.at, call.ended, {"do": "advance"}, {"said": "ok", "positions": told}
         )

@@ -119,10 +119,13 @@ class Asker:
         told = self._told(lambda: {"said": "ok", "positions": self.log.append(command).positions})
         if told is None:
             return
+        if told["said"] == "ok" and len(told["positions"]) != len(asked_events):
+            # Only a store without its protections answers like that: position 0 is one the checkers take from nobody.
+            told["positions"] = [0] * len(asked_events)
         self.notes.told(number, told)
         if told["said"] == "ok":
             self.seen |= {stream: version for stream, version, _ in asked_events}
-            self.head = told["positions"][-1]
+            self.head = told["positions"][-1] or self.head
 
     def _told(self, call: Any) -> dict[str, Any] | None:
         """Return the answer; ``None`` when there is none: what became of the call is not known."""
