@@ -98,6 +98,11 @@ def test_a_store_set_back_refills_itself_before_it_takes_a_write(own_copy: Copy,
     second, position = register(copy, "a call that is repeated", body)
     assert name_of(copy, second, position).endswith("given")
     before = events_on_store(copy)
+    # What neither copy has, the head file still knows, and writing would rightly stay closed.
+    deadline = time.monotonic() + 30
+    while len(set(positions_on_topic(copy))) < len(before):
+        assert time.monotonic() < deadline, "not published in time"
+        time.sleep(0.2)
     copy.stop()
     shutil.rmtree(copy.home / "pg-main")
     subprocess.run(["cp", "-a", str(set_aside), str(copy.home / "pg-main")], check=True)
