@@ -103,8 +103,12 @@ def full_for_rows(server: Server, load: Load) -> None:
 
 
 def full_for_log(server: Server, load: Load) -> None:
-    """No room for the write-ahead log: the server ends itself, and can recover only when there is room again."""
+    """No room for the write-ahead log: the server ends itself, and can recover only when there is room again.
+
+    A slot of a standby that went away keeps the log: without it each checkpoint makes room, and the server may live on.
+    """
     assert isinstance(server, SmallDiskServer)
+    server.run("SELECT pg_create_physical_replication_slot('far_away', true)")
     server.fill()
     deadline = time.monotonic() + 20
     while not server.ended():
@@ -114,6 +118,7 @@ def full_for_log(server: Server, load: Load) -> None:
     load.run_for(FAULT_SECONDS)
     server.empty()
     server.start()
+    server.run("SELECT pg_drop_replication_slot('far_away')")
 
 
 EVENTS = (restarted, killed, cut_off, read_only, standby, full_for_rows, full_for_log)
