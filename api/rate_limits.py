@@ -62,22 +62,15 @@ class Buckets:
 
     def take(self, key: Hashable) -> None:
         """Take one call. Raises :class:`RateLimited` when there is none."""
-        self._refuse_below(self._change(key, 1.0))
-
-    def _change(self, key: Hashable, taken: float) -> float:
-        """Return what would be left; below zero nothing was taken."""
         with self._lock:
             now = self._clock()
             had, since = self._left.pop(key, (float(self.limit.burst), now))
             full = min(float(self.limit.burst), had + (now - since) * self._rate)
-            self._left[key] = (full - taken if full >= taken else full, now)
+            self._left[key] = (full - 1 if full >= 1 else full, now)
             while len(self._left) > self._most:
                 self._left.popitem(last=False)
-            return full - taken
-
-    def _refuse_below(self, left: float) -> None:
-        if left < 0:
-            raise RateLimited(self.limit, -left / self._rate)
+        if full < 1:
+            raise RateLimited(self.limit, (1 - full) / self._rate)
 
 
 class RateLimits:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from flask import current_app, g, request
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from application import metrics
 from domain.errors import FieldProblem, InvalidInput
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 MAX_IDEMPOTENCY_KEY = 200
 """Longest ``Idempotency-Key``, in characters."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -78,8 +78,7 @@ def note_receipt(receipt: Mapping[str, Any]) -> None:
 
 def method_and_route() -> tuple[str, str]:
     """Return the request's method and its route's template, as logs and metrics name them: never an id or a name."""
-    method = request.method if request.method in _METHODS else "other"
-    return method, request.url_rule.rule if request.url_rule else "unmatched"
+    return metrics.METHOD.known(request.method), request.url_rule.rule if request.url_rule else "unmatched"
 
 
 def peer() -> str:

@@ -32,6 +32,19 @@ class Answer:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One call: ``body`` as it was sent, ``checked`` as its schema took it, ``stored_key`` when it can be repeated."""
+
+    operation: Operation
+    caller: Caller
+    context: Context
+    ids: dict[str, UUID]
+    checked: dict[str, Any]
+    body: Any
+    stored_key: str | None
+
+
 class Service:
     """Checks, decides and appends commands; every door of the service leads here."""
 
@@ -53,12 +66,17 @@ class Service:
         ``domain.errors``; nothing was done then, unless it is ``OutcomeUnknown``: call again under the same key.
         """
         operation = _find(name)
-        context = self._context(operation, caller)
-        known_ids = {key: load_identifier(key, ids[key]) for key in operation.ids}
-        checked = load(operation.schema, body)
-        stored_key = self.idempotency.key(caller, idempotency_key) if idempotency_key else None
+        call = _Call(
+            operation,
+            caller,
+            self._context(operation, caller),
+            {key: load_identifier(key, ids[key]) for key in operation.ids},
+            load(operation.schema, body),
+            body,
+            self.idempotency.key(caller, idempotency_key) if idempotency_key else None,
+        )
         try:
-            return self._first_or_known(operation, caller, context, known_ids, checked, body, stored_key)
+            return self._first_or_known(call)
         except IdempotencyKeyReused:
             metrics.IDEMPOTENCY_HITS.inc("other_body")
             raise
@@ -66,7 +84,7 @@ class Service:
             metrics.IDEMPOTENCY_HITS.inc("same")
             if done.status >= 400:
                 raise
-            return self._repeat(operation, caller, context, known_ids, checked, done)
+            return self._repeat(call, done)
 
     def record_rejection(
         self, name: str, caller: Caller, ids: Mapping[str, UUID | str], body: Any, key: str, problem: Mapping[str, Any]
@@ -88,89 +106,70 @@ class Service:
         """Destroy secrets whose day is over; return their names."""
         return self.idempotency.destroy_old(now)
 
-    def _first_or_known(
-        self,
-        operation: Operation,
-        caller: Caller,
-        context: Context,
-        ids: dict[str, UUID],
-        checked: dict[str, Any],
-        body: Any,
-        stored_key: str | None,
-    ) -> Answer:
+    def _first_or_known(self, call: _Call) -> Answer:
         """Decide, and look up what is known of the key where that is refused: the append itself refuses a known key.
 
         What makes something new looks first, so that a repeat makes no key scopes for a person who will not be.
         """
-        if stored_key is not None and not operation.ids:
-            self._raise_if_known(stored_key, operation, ids, body)
+        if not call.operation.ids:
+            self._raise_if_known(call)
         try:
-            return self._decide(operation, caller, context, ids, checked, body, stored_key)
+            return self._decide(call)
         except (AlreadyDone, IdempotencyKeyReused):
             raise
         except RetriableError:
-            if stored_key is not None:
-                # Where the lookup fails too, the first error stands: it alone knows whether something may be recorded.
-                with suppress(RetriableError):
-                    self._raise_if_known(stored_key, operation, ids, body)
+            # Where the lookup fails too, the first error stands: it alone knows whether something may be recorded.
+            with suppress(RetriableError):
+                self._raise_if_known(call)
             raise
         except CasekeeperError:
             # Where the lookup fails, its error stands: a refusal is final, and the call may have been done before.
-            if stored_key is not None:
-                self._raise_if_known(stored_key, operation, ids, body)
+            self._raise_if_known(call)
             raise
 
-    def _raise_if_known(self, stored_key: str, operation: Operation, ids: dict[str, UUID], body: Any) -> None:
-        self.idempotency.raise_if_known(self.log.find_idempotent(stored_key), operation.name, ids, body)
+    def _raise_if_known(self, call: _Call) -> None:
+        if call.stored_key is not None:
+            known = self.log.find_idempotent(call.stored_key)
+            self.idempotency.raise_if_known(known, call.operation.name, call.ids, call.body)
 
-    def _decide(
-        self,
-        operation: Operation,
-        caller: Caller,
-        context: Context,
-        ids: dict[str, UUID],
-        checked: dict[str, Any],
-        body: Any,
-        stored_key: str | None,
-    ) -> Answer:
-        work = UnitOfWork(self.resources, context)
-        said = operation.handler(work, ids, checked)
+    def _decide(self, call: _Call) -> Answer:
+        operation = call.operation
+        work = UnitOfWork(self.resources, call.context)
+        said = operation.handler(work, call.ids, call.checked)
         events = work.pending()
         if not events:
-            if stored_key is not None:
-                self._raise_if_known(stored_key, operation, ids, body)
-            self._record_read(operation, caller, context, ids)
+            self._raise_if_known(call)
+            self._record_read(call)
             return Answer(operation.status, {**said, "receipt": _receipt([], None, 0, self.log.head())})
         last = events[-1]
         receipt = _receipt([str(e.event_id) for e in events], last.originator_id, last.originator_version, 0)
         remembered = {k: v for k, v in said.items() if k != "content"}
         record: Idempotency | None = None
-        if stored_key is not None:
+        if call.stored_key is not None:
             record = self.idempotency.record(
-                stored_key, context.at, operation.name, ids, body, operation.status, {**remembered, "receipt": receipt}
+                call.stored_key,
+                call.context.at,
+                operation.name,
+                call.ids,
+                call.body,
+                operation.status,
+                {**remembered, "receipt": receipt},
             )
         appended = work.append(record)
         return Answer(operation.status, {**said, "receipt": {**receipt, "position": appended.positions[-1]}})
 
-    def _repeat(
-        self,
-        operation: Operation,
-        caller: Caller,
-        context: Context,
-        ids: dict[str, UUID],
-        checked: dict[str, Any],
-        done: AlreadyDone,
-    ) -> Answer:
+    def _repeat(self, call: _Call, done: AlreadyDone) -> Answer:
         added: dict[str, Any] = {}
-        if operation.repeat is not None:
-            added = operation.repeat(UnitOfWork(self.resources, context), ids, checked)
-            self._record_read(operation, caller, context, ids)
+        if call.operation.repeat is not None:
+            added = call.operation.repeat(UnitOfWork(self.resources, call.context), call.ids, call.checked)
+            self._record_read(call)
         receipt = {**done.answer["receipt"], "position": done.position}
         return Answer(done.status, {**done.answer, **added, "receipt": receipt})
 
-    def _record_read(self, operation: Operation, caller: Caller, context: Context, ids: dict[str, UUID]) -> None:
-        if operation.reads is not None:
-            self.reading.record(caller, context.actor, operation.reads, subject_ids=[ids["subject_id"]])
+    def _record_read(self, call: _Call) -> None:
+        reads = call.operation.reads
+        if reads is not None:
+            self.reading.record(call.caller, call.context.actor, reads, subject_ids=[call.ids["subject_id"]])
 
     def _context(self, operation: Operation, caller: Caller) -> Context:
         now = self.clock()

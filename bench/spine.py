@@ -15,7 +15,7 @@ from consumers.published import RecordMac
 from consumers.topics import EVENTS, ensure_topics
 from ops.kafka.broker import Broker
 from ops.roles import CLUSTERS, OWNER
-from store.append import NewEvent, StoredRecord
+from store.append import NewEvent, UnpublishedRecord
 from store.log import EventLog
 from store.migrate import migrate
 
@@ -49,7 +49,7 @@ def fill_topic(settings: Settings, count: int) -> None:
     """Publish the first ``count`` events of the workload, with valid codes, at positions from 1."""
     with closing(BatchProducer(settings.brokers, settings.topic(EVENTS), MAC)) as producer:
         for chunk in _chunks(enumerate(events(count), 1)):
-            waiting = [StoredRecord(p, e.event_id, e.stream_id, e.version, e.type, e.record) for p, e in chunk]
+            waiting = [UnpublishedRecord(p, str(e.stream_id).encode(), e.type, e.record) for p, e in chunk]
             while waiting:
                 batch = fitting(waiting)
                 producer.publish(batch)

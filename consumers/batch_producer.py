@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
@@ -15,7 +15,7 @@ from application.brokers import Brokers
 from consumers.clients import MAX_RECORD_BYTES, close_producer, log_errors, producer
 from consumers.published import RecordMac
 from domain.errors import LogUnavailable
-from store.append import StoredRecord, UnpublishedRecord
+from store.append import UnpublishedRecord
 
 BATCH_BYTES = 1024 * 1024
 _RECORD_OVERHEAD = 256
@@ -25,10 +25,6 @@ _FLUSH_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _HOLD_MS = 60_000
 """Records are held until ``flush``: so those of one call form one batch, sent when the one before is acknowledged."""
-
-
-Publishable = StoredRecord | UnpublishedRecord
-R = TypeVar("R", StoredRecord, UnpublishedRecord)
 
 
 class BatchProducer:
@@ -45,7 +41,7 @@ class BatchProducer:
             max_in_flight_requests_per_connection=1,
         )
 
-    def publish(self, records: Sequence[Publishable], still_there: Callable[[], bool] = lambda: True) -> int:
+    def publish(self, records: Sequence[UnpublishedRecord], still_there: Callable[[], bool] = lambda: True) -> int:
         """Publish records that :func:`fitting` let through; return the offset of the first once all are acknowledged.
 
         ``still_there`` is asked every second whether the topic is the same still. Raises ``LogUnavailable`` when it is
@@ -75,7 +71,7 @@ class BatchProducer:
         """Drop what is under way and close."""
         close_producer(self._producer)
 
-    def _send(self, record: Publishable) -> Any:
+    def _send(self, record: UnpublishedRecord) -> Any:
         key, value = record.key, record.record
         headers = self._mac.headers(record.position, key, value, record.type, schema_of(value))
         return self._producer.send(self._topic, value=value, key=key, headers=headers, partition=0)
@@ -88,7 +84,7 @@ def schema_of(record: bytes) -> int:
     return int(found[1] if found else json.loads(record)["schema_version"])
 
 
-def fitting(records: Sequence[R]) -> Sequence[R]:
+def fitting(records: Sequence[UnpublishedRecord]) -> Sequence[UnpublishedRecord]:
     """Return as many of the first records as fit into one batch, at least one."""
     size = 0
     for count, record in enumerate(records):

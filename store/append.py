@@ -180,11 +180,6 @@ class StoredRecord:
     type: str
     record: bytes
 
-    @property
-    def key(self) -> bytes:
-        """Return the stream's id as text: what the event is published under."""
-        return str(self.stream_id).encode()
-
 
 class UnpublishedRecord(NamedTuple):
     """The part of an event in the log that is published: ``key`` is the stream's id as text."""

@@ -22,7 +22,8 @@ APPEND = (
     "SELECT command, outcome, positions, about, status, answer FROM append_commands("
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-REFILL = "SELECT refill_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+REFILL = "SELECT refill_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+REMEMBER = "SELECT remember_outcomes(%s)"
 Row = tuple[int, str, list[int], list[UUID], int | None, str | None]
 Outcome = Appended | CasekeeperError
 
@@ -53,16 +54,15 @@ def arguments(at_least: int, commands: Sequence[AppendCommand]) -> list[Any]:
     ]
 
 
-def refill_arguments(
-    position: int,
-    events: Sequence[NewEvent],
-    fences: Sequence[tuple[UUID, Fence]],
-    outcomes: Sequence[tuple[UUID, Idempotency]],
-) -> list[Any]:
-    """Return the arguments of :data:`REFILL`; fences and outcomes come with the id of the event they follow from."""
+def refill_arguments(position: int, events: Sequence[NewEvent], fences: Sequence[tuple[UUID, Fence]]) -> list[Any]:
+    """Return the arguments of :data:`REFILL`; fences come with the id of the event they follow from."""
     implied = json.dumps([_fence(event_id, fence) for event_id, fence in fences])
-    carried = json.dumps([_outcome(event_id, outcome) for event_id, outcome in outcomes])
-    return [position, *_records(events), *_event_columns(events), implied, carried]
+    return [position, *_records(events), *_event_columns(events), implied]
+
+
+def remember_arguments(outcomes: Sequence[tuple[UUID, Idempotency]]) -> list[Any]:
+    """Return the arguments of :data:`REMEMBER`; outcomes come with the id of the event that carries them."""
+    return [json.dumps([_outcome(event_id, outcome) for event_id, outcome in outcomes])]
 
 
 def outcomes(commands: Sequence[AppendCommand], rows: Iterable[Row]) -> list[Outcome | None]:

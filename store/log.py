@@ -24,7 +24,7 @@ from store.append import (
     UnpublishedRecord,
 )
 from store.appender import Appender
-from store.batch import REFILL, refill_arguments, uuids
+from store.batch import REFILL, REMEMBER, refill_arguments, remember_arguments, uuids
 from store.connection import Connections, one, unavailable
 from store.group_commit import GroupCommit
 from store.head_file import HeadFile
@@ -188,7 +188,8 @@ class EventLog:
         """
         try:
             with self._reads.transaction() as cursor:
-                cursor.execute(REFILL, refill_arguments(position, events, fences, outcomes))
+                cursor.execute(REFILL, refill_arguments(position, events, fences))
+                cursor.execute(REMEMBER, remember_arguments(outcomes))
         except psycopg2.IntegrityError:
             raise LogDiverged(position) from None
         except psycopg2.Error as error:

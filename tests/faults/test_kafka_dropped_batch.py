@@ -60,7 +60,7 @@ def publish(copy: LogCopy, kind: type[BatchProducer], *runs: tuple[int, int]) ->
     producer = kind(copy.settings.kafka, copy.topic, copy.mac)
     for first, last in runs:
         with suppress(LogUnavailable):
-            producer.publish(copy.log.read_from(first, last - first + 1))
+            producer.publish(copy.log.unpublished(first, last - first + 1))
     producer.close()
 
 

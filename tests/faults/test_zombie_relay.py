@@ -31,7 +31,7 @@ def copy(kafka_bootstrap: str, pg_main: str, new_database, tmp_path) -> Iterator
     made.admit()
     made.append()
     producer = BatchProducer(settings.kafka, made.topic, made.mac)
-    producer.publish(made.log.read_from(6, 15))
+    producer.publish(made.log.unpublished(6, 15))
     producer.close()
     yield made
     made.close()

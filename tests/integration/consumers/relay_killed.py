@@ -15,7 +15,7 @@ from log_copy import LogCopy
 from application.settings import Settings
 from consumers.batch_producer import BatchProducer
 from consumers.relay import Relay
-from store.append import StoredRecord
+from store.append import UnpublishedRecord
 
 
 def main(events_dsn: str, kafka: str, prefix: str, seam: str) -> None:
@@ -23,7 +23,7 @@ def main(events_dsn: str, kafka: str, prefix: str, seam: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     class Killed(BatchProducer):
-        def publish(self, records: Sequence[StoredRecord], still_there: Callable[[], bool]) -> int:
+        def publish(self, records: Sequence[UnpublishedRecord], still_there: Callable[[], bool]) -> int:
             if seam == "before send":
                 die()
             offset = super().publish(records, still_there)

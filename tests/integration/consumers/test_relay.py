@@ -24,7 +24,7 @@ from consumers.clients import admin, producer
 from consumers.relay import Relay
 from consumers.tail import TopicTail
 from domain.errors import LogGap, LogUnavailable, StoreUnavailable
-from store.append import NewEvent, StoredRecord
+from store.append import NewEvent, UnpublishedRecord
 from store.log import EventLog
 from store.migrate import migrate
 
@@ -129,7 +129,7 @@ def test_an_acknowledgement_that_is_lost_leaves_no_gap(log_copy: LogCopy) -> Non
     lost = []
 
     class Deaf(BatchProducer):
-        def publish(self, records: Sequence[StoredRecord], still_there: Callable[[], bool]) -> int:
+        def publish(self, records: Sequence[UnpublishedRecord], still_there: Callable[[], bool]) -> int:
             offset = super().publish(records, still_there)
             if len(lost) < 3:
                 lost.append(offset)
@@ -229,7 +229,7 @@ def test_a_topic_made_anew_under_a_send_is_emptied_and_published_again(log_copy:
     log_copy.admit()
     log_copy.append()
     late = BatchProducer(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
-    late.publish(log_copy.log.read_from(18, 3))
+    late.publish(log_copy.log.unpublished(18, 3))
     late.close()
     with log_copy.relaying():
         wait_until(lambda: len(log_copy.raw()) == 20)

@@ -27,7 +27,7 @@ def publish(copy: LogCopy, *runs: range) -> None:
     """Put runs of the log's positions on the topic, as relays that died and began again would."""
     producer = BatchProducer(copy.settings.kafka, copy.topic, copy.mac)
     for run in runs:
-        producer.publish(copy.log.read_from(run.start, len(run)))
+        producer.publish(copy.log.unpublished(run.start, len(run)))
     producer.close()
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -116,7 +115,7 @@ def test_a_halted_part_says_so_and_the_others_go_on(copy: Settings, worker: Work
     log_copy.append_together(*(record() for _ in range(3)))
     wait_until(lambda: set(_views(copy, positions.positions).values()) == {3})
     ahead = BatchProducer(copy.kafka, log_copy.topic, log_copy.mac)
-    ahead.publish([replace(log_copy.log.read_from(3, 1)[0], position=9)])
+    ahead.publish([log_copy.log.unpublished(3, 1)[0]._replace(position=9)])
     ahead.close()
     log_copy.close()
     wait_until(lambda: all(parts(copy)[view] == ("halted", "LogGap") for view in VIEWS))

@@ -15,10 +15,15 @@ from store.log import EventLog
 ROWS = 30_000
 COMMANDS = 20
 _FILL = {
-    "idempotency": "INSERT INTO idempotency (key, operation, body_mac, mac_key_id, status, answer, position, command_id) "
-    f"SELECT 'filled-' || n, 'x', '\\x00', 'x', 200, '{{}}', 0, gen_random_uuid() FROM generate_series(1, {ROWS}) n",
-    "events": "INSERT INTO events (position, event_id, stream_id, version, type, record) "
-    f"SELECT 1000000 + n, gen_random_uuid(), gen_random_uuid(), 1, 'Filled', '\\x00' FROM generate_series(1, {ROWS}) n",
+    "idempotency": f"""
+        INSERT INTO idempotency (key, operation, body_mac, mac_key_id, status, answer, position, command_id)
+        SELECT 'filled-' || n, 'x', '\\x00', 'x', 200, '{{}}', 0, gen_random_uuid() FROM generate_series(1, {ROWS}) n
+        """,
+    "events": f"""
+        INSERT INTO events (position, event_id, stream_id, version, type, record)
+        SELECT 1000000 + n, gen_random_uuid(), gen_random_uuid(), 1, 'Filled', '\\x00'
+          FROM generate_series(1, {ROWS}) n
+        """,
 }
 
 
