@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from application.policies import Policies
 from application.recent_streams import RecentStreams
@@ -22,6 +22,7 @@ from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
 from domain.subject import Subject
 from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
 from store.log import EventLog
+from store.new_ids import new_id
 from vault.vault import Vault
 
 A = TypeVar("A", bound=DecidingAggregate)
@@ -35,7 +36,7 @@ class Resources:
     vault: Vault
     policies: Policies
     mapper: RecordMapper
-    new_id: Callable[[], UUID] = uuid4
+    new_id: Callable[[], UUID] = new_id
 
     @cached_property
     def streams(self) -> RecentStreams:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from uuid import uuid4
 
 import psycopg2
 from eventsourcing.persistence import InfrastructureFactory, StoredEvent
@@ -15,6 +14,7 @@ from psycopg2.extensions import parse_dsn
 
 from store.append import AppendCommand, Idempotency, NewEvent
 from store.log import EventLog
+from store.new_ids import new_id
 
 RECORD = b'{"data":"' + b"x" * 400 + b'"}'
 Append = Callable[[], object]
@@ -22,10 +22,10 @@ Append = Callable[[], object]
 
 def command(*, remembered: bool = False) -> AppendCommand:
     """Return a command with one event of 411 bytes on a new stream, for a person and a scope that may be fenced."""
-    event = NewEvent(uuid4(), uuid4(), 1, "Benched", RECORD)
+    event = NewEvent(new_id(), new_id(), 1, "Benched", RECORD)
     answer = {"id": str(event.stream_id)}
-    outcome = Idempotency(uuid4().hex, "bench", b"m" * 32, "day", 201, answer) if remembered else None
-    return AppendCommand((event,), {event.stream_id: 0}, frozenset({uuid4(), uuid4()}), idempotency=outcome)
+    outcome = Idempotency(new_id().hex, "bench", b"m" * 32, "day", 201, answer) if remembered else None
+    return AppendCommand((event,), {event.stream_id: 0}, frozenset({new_id(), new_id()}), idempotency=outcome)
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def library(dsn: str, *, functions: bool = False) -> Iterator[Append]:
     # The recorder keeps its own name for tables; both modes write to the same one.
     with InfrastructureFactory.construct(Environment("bench", settings)) as factory:
         recorder = factory.application_recorder()
-        yield lambda: recorder.insert_events([StoredEvent(uuid4(), 1, "Benched", RECORD)])
+        yield lambda: recorder.insert_events([StoredEvent(new_id(), 1, "Benched", RECORD)])
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def event_sourcery(dsn: str) -> Iterator[Append]:
     def append() -> None:
         with Session(engine) as session:
             store = backend.copy().configure(session).event_store
-            store.append(Benched(data="x" * 400), stream_id=StreamId(uuid4()))
+            store.append(Benched(data="x" * 400), stream_id=StreamId(new_id()))
             session.commit()
 
     try:
@@ -104,7 +104,7 @@ def plain_rows(dsn: str) -> Iterator[Append]:
             opened.append(psycopg2.connect(dsn))
             opened[-1].autocommit = True
             own.cursor = opened[-1].cursor()
-        own.cursor.execute("INSERT INTO plain_rows (id, record) VALUES (%s, %s)", (str(uuid4()), RECORD))
+        own.cursor.execute("INSERT INTO plain_rows (id, record) VALUES (%s, %s)", (str(new_id()), RECORD))
 
     try:
         yield append

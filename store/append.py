@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from domain.errors import EventTooLarge
 from domain.record import MAX_RECORD_BYTES, Record
+from store.new_ids import new_id
 
 _MAX_VERSION = 2**31 - 1
 _MAX_NAME = 300
@@ -129,7 +130,7 @@ class AppendCommand:
     uses: frozenset[UUID] = frozenset()
     fences: tuple[Fence, ...] = ()
     idempotency: Idempotency | None = None
-    attempt_id: UUID = field(default_factory=uuid4, compare=False)
+    attempt_id: UUID = field(default_factory=new_id, compare=False)
 
     def __post_init__(self) -> None:
         if len({event.event_id for event in self.events}) < len(self.events):

@@ -26,6 +26,7 @@ def written() -> Iterator[io.StringIO]:
     before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
     stream = io.StringIO()
     configure("info", stream)
+    structlog.contextvars.clear_contextvars()
     yield stream
     root.handlers, level, sys.excepthook, threading.excepthook = before
     root.setLevel(level)
