@@ -148,12 +148,3 @@ def stack(home: Path, main: str, keys: str, new_database: NewDatabase, kafka: st
         yield made
     finally:
         made.end_all()
-
-
-def until(condition: Callable[[], Any], seconds: float = 120.0, what: str = "it") -> Any:
-    """Return the first true value of a condition, looked at ten times a second; fails when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not become true within {seconds:.0f} s"
-        time.sleep(0.1)
-    return value

@@ -25,6 +25,7 @@ from consumers.topics import ensure_topics
 from ops.ports import free_port
 from ops.processes import session_members, spawn
 from store.migrate import migrate
+from tests.waiting import until
 from vault.vault import Vault
 
 ROOT = Path(vault.__file__).parents[1]
@@ -144,7 +145,7 @@ class RunningCopy:
 
     def serve(self) -> None:
         """Return once all processes serve, or have ended as their launcher would have it."""
-        wait_until(lambda: all(server.ready() or server.process.poll() is not None for server in self.servers.values()))
+        until(lambda: all(server.ready() or server.process.poll() is not None for server in self.servers.values()))
 
     def token(self, role: str, purpose: str, actor: str) -> str:
         """Return a bearer token."""
@@ -200,14 +201,6 @@ def running_copy(
         yield copy
     finally:
         copy.end()
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "it") -> None:
-    """Return once a condition holds; fails when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not become true in time"
-        time.sleep(0.05)
 
 
 def _one(dsn: str, query: str) -> Any:

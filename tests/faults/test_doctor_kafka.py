@@ -9,24 +9,18 @@ import pytest
 from doctor_asked import Said, ask
 from kafka import TopicPartition
 from kafka.admin import ConfigResource
-from kafka_brokers import FaultyBroker, one
-from kafka_stack import Stack, stack, until
+from kafka_brokers import FaultyBroker
+from kafka_stack import Stack, stack
 
 from consumers.clients import admin
 from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
 PATIENCE = 150.0
 """Seconds for what a busy machine does at last."""
 EVENTS, INBOX = "cases.events.v1", "cases.inbox.v1"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyBroker]:
-    with one(tmp_path_factory.mktemp("doctor") / "kafka") as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture(scope="module")

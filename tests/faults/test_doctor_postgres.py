@@ -9,12 +9,12 @@ from contextlib import suppress
 import psycopg2
 import pytest
 from doctor_asked import Said, ask
-from kafka_stack import until
 from postgres_small_disk import SmallDiskServer, possible
 from postgres_stage import Stage
 
 from ops.processes import end_child
 from ops.roles import API, OWNER, WORKER
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 

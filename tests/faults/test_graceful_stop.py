@@ -12,14 +12,15 @@ from contextlib import contextmanager
 
 import psycopg2
 import pytest
-from kafka_brokers import FaultyBroker, one
+from kafka_brokers import FaultyBroker
 from kafka_copies import assert_identical
-from kafka_stack import Stack, stack, until
+from kafka_stack import Stack, stack
 
 from casekeeper_client import Accepted, Client
 from ops.ports import answers
 from tests.e2e.copy_of_service import CASEKEEPER, Reply
 from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
@@ -27,13 +28,6 @@ WRITERS = 12
 MESSAGES = 100
 EVENTS_EACH = 2
 """A person who is registered, and the notice they were served."""
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyBroker]:
-    with one(tmp_path_factory.mktemp("graceful") / "kafka") as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from application.settings import Settings
 from consumers.batch_producer import BatchProducer
 from consumers.relay import Relay
-from consumers.topics import ensure_topics
 from domain.errors import LogGap, LogUnavailable
-from store.migrate import migrate
-from tests.integration.consumers.log_copy import LogCopy, record, wait_until
+from tests.integration.consumers.log_copy import LogCopy, record
+from tests.waiting import until
 
 
 class Dropping(BatchProducer):
@@ -42,70 +39,57 @@ class DroppingRelay(Relay):
         return kind(self._settings.kafka, self._topic, self._mac)
 
 
-@pytest.fixture
-def copy(kafka_bootstrap: str, pg_main: str, new_database, tmp_path) -> Iterator[LogCopy]:
-    dsn = new_database(pg_main, "dropped")
-    migrate(dsn)
-    prefix = f"t{secrets.token_hex(4)}."
-    settings = Settings(home=str(tmp_path), events_dsn=dsn, kafka=kafka_bootstrap, topic_prefix=prefix)
-    ensure_topics(settings)
-    made = LogCopy(settings)
-    made.admit()
-    yield made
-    made.close()
-
-
-def publish(copy: LogCopy, kind: type[BatchProducer], *runs: tuple[int, int]) -> None:
+def publish(log_copy: LogCopy, kind: type[BatchProducer], *runs: tuple[int, int]) -> None:
     """Publish runs of positions, one after the other with one producer, as a relay that asks nothing would."""
-    producer = kind(copy.settings.kafka, copy.topic, copy.mac)
+    producer = kind(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
     for first, last in runs:
         with suppress(LogUnavailable):
-            producer.publish(copy.log.unpublished(first, last - first + 1))
+            producer.publish(log_copy.log.unpublished(first, last - first + 1))
     producer.close()
 
 
-def test_a_batch_that_the_library_dropped_leaves_no_gap(copy: LogCopy) -> None:
+def test_a_batch_that_the_library_dropped_leaves_no_gap(log_copy: LogCopy) -> None:
     relays: list[DroppingRelay] = []
 
     def make(report) -> DroppingRelay:
-        relays.append(DroppingRelay(copy.settings, copy.log, copy.mac, report))
+        relays.append(DroppingRelay(log_copy.settings, log_copy.log, log_copy.mac, report))
         return relays[-1]
 
-    with copy.relaying(make):
+    with log_copy.relaying(make):
         for _ in range(16):
-            copy.append(*(record() for _ in range(5)))
+            log_copy.append(*(record() for _ in range(5)))
             time.sleep(0.15)
-        wait_until(lambda: len(copy.raw()) == 80)
+        until(lambda: len(log_copy.raw()) == 80)
 
     assert relays[0].left < 0
-    assert copy.positions() == list(range(1, 81))
-    assert [message.offset for message in copy.raw()] == list(range(80)), "a hole was there, and was mended"
-    assert copy.read() == copy.stored()
+    assert log_copy.positions() == list(range(1, 81))
+    assert [message.offset for message in log_copy.raw()] == list(range(80)), "a hole was there, and was mended"
+    assert log_copy.read() == log_copy.stored()
 
 
-def test_the_library_goes_on_after_a_dropped_batch_and_the_next_relay_mends_the_hole(copy: LogCopy) -> None:
-    copy.append()
-    publish(copy, Dropping, (1, 5), (6, 20))
-    without_a_start = copy.positions()
-    with copy.relaying():
-        wait_until(lambda: copy.positions() == list(range(1, 21)))
-    copy.append()
-    publish(copy, BatchProducer, (21, 25))
-    publish(copy, Dropping, (26, 30), (31, 40))
+def test_the_library_goes_on_after_a_dropped_batch_and_the_next_relay_mends_the_hole(log_copy: LogCopy) -> None:
+    log_copy.append()
+    publish(log_copy, Dropping, (1, 5), (6, 20))
+    without_a_start = log_copy.positions()
+    with log_copy.relaying():
+        until(lambda: log_copy.positions() == list(range(1, 21)))
+    log_copy.append()
+    publish(log_copy, BatchProducer, (21, 25))
+    publish(log_copy, Dropping, (26, 30), (31, 40))
     with pytest.raises(LogGap):
-        copy.read()
-    with copy.relaying():
-        wait_until(lambda: copy.positions() == list(range(1, 41)))
+        log_copy.read()
+    with log_copy.relaying():
+        until(lambda: log_copy.positions() == list(range(1, 41)))
 
     assert without_a_start == list(range(6, 21)), "the library sent what came after the batch it dropped"
-    assert copy.read() == copy.stored()
+    assert log_copy.read() == log_copy.stored()
 
 
-def test_a_hole_far_from_the_end_is_found_by_counting_offsets(copy: LogCopy) -> None:
+def test_a_hole_far_from_the_end_is_found_by_counting_offsets(log_copy: LogCopy) -> None:
     """Further from the end than the relay reads: 6 positions are missing between two thirds of the records."""
-    copy.append_together(*(record() for _ in range(2400)))
-    publish(copy, BatchProducer, (1, 600), (607, 1200), (1201, 1800), (1801, 2400))
-    with copy.relaying():
-        wait_until(lambda: copy.positions() == list(range(1, 2401)))
+    log_copy.append_together(*(record() for _ in range(2400)))
+    publish(log_copy, BatchProducer, (1, 600), (607, 1200), (1201, 1800), (1801, 2400))
+    with log_copy.relaying():
+        until(lambda: log_copy.positions() == list(range(1, 2401)))
 
-    assert copy.read() == copy.stored()
+    assert log_copy.read() == log_copy.stored()

@@ -9,25 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from kafka_brokers import FaultyBroker, one
+from kafka_brokers import FaultyBroker
 from kafka_copies import assert_identical
 from kafka_proxy import SlowProxy
-from kafka_stack import Stack, stack, until
+from kafka_stack import Stack, stack
 
 from casekeeper_client import Accepted, Client
 from tests.e2e.copy_of_service import Reply
 from tests.e2e.journey import INTAKE_SERVICE, MANAGER, Markers, subject_body
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
 AWAY = "LogUnavailable"
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyBroker]:
-    with one(tmp_path_factory.mktemp("outages") / "kafka") as made:
-        made.up()
-        yield made
 
 
 @pytest.fixture(scope="module")

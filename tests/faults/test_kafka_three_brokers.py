@@ -9,7 +9,9 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka_brokers import FaultyBroker, three
 from kafka_copies import EVENTS, assert_identical
-from kafka_stack import Stack, stack, until
+from kafka_stack import Stack, stack
+
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 

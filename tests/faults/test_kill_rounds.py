@@ -14,9 +14,11 @@ import pytest
 from independent_check import faults
 from independent_read import read
 from load_clients import Caller, Client, Known
-from load_copy import RunningCopy, Server, running_copy, wait_until
+from load_copy import RunningCopy, Server, running_copy
 from load_journal import Journal
 from load_publisher import Publisher
+
+from tests.waiting import until
 
 ROUNDS = 100
 CLIENTS = 6
@@ -106,16 +108,14 @@ def test_nothing_is_lost_or_done_twice_in_a_hundred_rounds(copy: RunningCopy, tm
         client.start()
     try:
         killer.rounds(ROUNDS)
-        wait_until(
-            lambda: all(_answered(journals, what) for what in MUST), 120, "an answer to each of the rarest commands"
-        )
+        until(lambda: all(_answered(journals, what) for what in MUST), 120, "an answer to each of the rarest commands")
     finally:
         stop.set()
         for client in clients:
             client.join(150)
     assert [client.error for client in clients if client.error is not None] == []
 
-    wait_until(copy.settled, 60, "the views at the head")
+    until(copy.settled, 60, "the views at the head")
     assert {name: server.stop() for name, server in copy.servers.items()} == dict.fromkeys(copy.servers, 0)
     seen = read(copy.place, [journal.path for journal in (*journals, inbox_journal)])
     http, inbox = sum((journal.counts for journal in journals), Counter[str]()), inbox_journal.counts

@@ -17,12 +17,13 @@ import pytest
 from independent_check import faults
 from independent_read import read
 from load_clients import Caller, Client, Known
-from load_copy import RunningCopy, running_copy, wait_until
+from load_copy import RunningCopy, running_copy
 from load_journal import Journal
 from load_publisher import Publisher
 
 from application.examples import BODIES
 from ops.processes import session_members
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 PARTS = ("relay,schedule", "projections", "forget", "inbox")
@@ -52,7 +53,7 @@ class Stage:
 
     def fault_free(self) -> None:
         """Wait until everything has come to rest, and look closely."""
-        wait_until(self.copy.settled, 60, "the views at the head")
+        until(self.copy.settled, 60, "the views at the head")
         assert faults(read(self.copy.place, [self.http.path, self.inbox.path])) == []
 
     def dying(self, part: str, where: str, when: str) -> None:
@@ -106,7 +107,7 @@ def test_an_api_whose_parent_dies_while_it_starts_does_not_stay(stage: Stage) ->
     dying = stage.copy.add("orphan", "api", launcher=launcher)
 
     assert dying.process.wait(30) == -signal.SIGKILL
-    wait_until(lambda: not any(session_members(dying.process.pid)), 15, "the end of what it started")
+    until(lambda: not any(session_members(dying.process.pid)), 15, "the end of what it started")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_an_inbox_killed_at_a_step_gives_one_effect_and_one_answer(stage: Stage,
     stage.publisher.publish([("register_subject", BODIES["register_subject"])] * 4 + [("open_case", unknown)])
     stage.died("inbox")
 
-    wait_until(lambda: stage.publisher.collect(1), 60, "every outcome")
+    until(lambda: stage.publisher.collect(1), 60, "every outcome")
     stage.fault_free()
 
 

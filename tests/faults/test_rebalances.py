@@ -12,12 +12,13 @@ import pytest
 from independent_check import faults
 from independent_read import read
 from load_clients import Caller, Client, Known
-from load_copy import RunningCopy, running_copy, wait_until
+from load_copy import RunningCopy, running_copy
 from load_journal import Journal
 from load_publisher import Publisher
 from rebalance_watch import Watch, admitted
 
 from domain.vocabulary import VIEWS
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 ROUNDS = 14
@@ -30,7 +31,7 @@ def copy(pg_main, pg_keys, kafka_bootstrap, new_database, tmp_path: Path) -> Ite
         made.add("api", "api")
         for name in WORKERS:
             made.add(name, "worker")
-        wait_until(lambda: admitted(made.settings.events_dsn))
+        until(lambda: admitted(made.settings.events_dsn))
         yield made
 
 
@@ -44,7 +45,7 @@ def test_workers_come_and_go_and_everything_is_done_once(copy: RunningCopy, tmp_
     for thread in (client, publisher, watch):
         thread.start()
     try:
-        wait_until(lambda: watch.positions.keys() >= VIEWS and min(watch.positions.values()) > 10)
+        until(lambda: watch.positions.keys() >= VIEWS and min(watch.positions.values()) > 10)
         for number in range(ROUNDS):
             server = copy.servers[WORKERS[number % len(WORKERS)]]
             if chance.random() < 0.5:
@@ -54,14 +55,14 @@ def test_workers_come_and_go_and_everything_is_done_once(copy: RunningCopy, tmp_
                 server.bury()
             time.sleep(chance.uniform(0, 1))
             server.start()
-            wait_until(server.ready)
+            until(server.ready)
             time.sleep(chance.uniform(0, 1.5))
     finally:
         stop.set()
         for thread in (client, publisher):
             thread.join(120)
         watch.end()
-    wait_until(copy.settled, 60, "the views at the head")
+    until(copy.settled, 60, "the views at the head")
     assert {name: server.stop() for name, server in copy.servers.items()} == dict.fromkeys(copy.servers, 0)
     seen = read(copy.place, [http.path, inbox.path])
     print(

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterator
 from threading import Event
 
 import psycopg2
 import pytest
 
-from application.settings import Settings
 from consumers.batch_producer import BatchProducer
 from consumers.tail import TopicTail
-from consumers.topics import ensure_topics
 from domain.errors import StoreUnavailable
-from store.migrate import migrate
 from tests.integration.consumers.log_copy import LogCopy
 
 
 @pytest.fixture
-def copy(kafka_bootstrap: str, pg_main: str, new_database, tmp_path) -> Iterator[LogCopy]:
+def copy(log_copy: LogCopy) -> LogCopy:
     """A copy whose topic begins at position 6, so that a relay that starts would empty it."""
-    dsn = new_database(pg_main, "zombie")
-    migrate(dsn)
-    prefix = f"t{secrets.token_hex(4)}."
-    settings = Settings(home=str(tmp_path), events_dsn=dsn, kafka=kafka_bootstrap, topic_prefix=prefix)
-    ensure_topics(settings)
-    made = LogCopy(settings)
-    made.admit()
-    made.append()
-    producer = BatchProducer(settings.kafka, made.topic, made.mac)
-    producer.publish(made.log.unpublished(6, 15))
+    log_copy.append()
+    producer = BatchProducer(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
+    producer.publish(log_copy.log.unpublished(6, 15))
     producer.close()
-    yield made
-    made.close()
+    return log_copy
 
 
 def end_lead(copy: LogCopy) -> None:

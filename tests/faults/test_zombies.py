@@ -14,12 +14,13 @@ import pytest
 from independent_check import faults
 from independent_read import read
 from load_clients import Caller, Client, Known
-from load_copy import RunningCopy, running_copy, wait_until
+from load_copy import RunningCopy, running_copy
 from load_journal import Journal
 from load_publisher import Publisher
 from rebalance_watch import Watch, admitted
 
 from domain.vocabulary import VIEWS
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 LAUNCHER = str(Path(__file__).with_name("zombie_at.py"))
@@ -43,7 +44,7 @@ def copy(pg_main, pg_keys, kafka_bootstrap, new_database, tmp_path: Path) -> Ite
         for parts, (where, when) in STEPS.items():
             launcher = (LAUNCHER, where, when, str(tmp_path / f"stop-{parts}"), "--")
             made.add(parts, "worker", "--only", parts, launcher=launcher)
-        wait_until(lambda: admitted(made.settings.events_dsn))
+        until(lambda: admitted(made.settings.events_dsn))
         yield made
         for server in made.servers.values():
             if server.process.poll() is None:
@@ -62,32 +63,32 @@ def test_others_take_over_from_zombies_which_change_nothing_when_they_wake(copy:
     client = Client(Caller(copy, [port], http, random.Random(2)), Known(), stop)
     publisher = Publisher(copy, port, inbox, random.Random(3), stop)
     watch = Watch(copy.settings.events_dsn, copy.settings.views_dsn, copy.settings.topic_prefix)
-    wait_until(lambda: copy.servers["projections"].ready(), 30)
+    until(lambda: copy.servers["projections"].ready(), 30)
     for thread in (client, publisher, watch):
         thread.start()
     try:
-        wait_until(lambda: copy.head() > 60 and watch.positions.keys() >= VIEWS)
+        until(lambda: copy.head() > 60 and watch.positions.keys() >= VIEWS)
         copy.add("genuine", "worker")
         before = {part: pids[-1] for part, pids in watch.leaders.items()}
         for parts in reversed(STEPS):
             # Erasures first: they need the other parts to come to the step.
             (tmp_path / f"stop-{parts}").touch()
-            wait_until(lambda parts=parts: stopped(copy, parts), 60, f"{parts} stopped at its step")
+            until(lambda parts=parts: stopped(copy, parts), 60, f"{parts} stopped at its step")
         began, head = time.monotonic(), copy.head()
-        wait_until(lambda: min(watch.positions.values()) >= head, TAKEN_OVER_SECONDS, "others taking over")
+        until(lambda: min(watch.positions.values()) >= head, TAKEN_OVER_SECONDS, "others taking over")
         took = time.monotonic() - began
         assert all(stopped(copy, parts) for parts in STEPS)
         after = {part: pids[-1] for part, pids in watch.leaders.items()}
         for parts in STEPS:
             os.kill(copy.servers[parts].process.pid, signal.SIGCONT)
         woken = copy.head()
-        wait_until(lambda: min(watch.positions.values()) > woken + 60)
+        until(lambda: min(watch.positions.values()) > woken + 60)
     finally:
         stop.set()
         for thread in (client, publisher):
             thread.join(120)
         watch.end()
-    wait_until(copy.settled, 60, "the views at the head")
+    until(copy.settled, 60, "the views at the head")
     statuses = {name: server.stop() for name, server in copy.servers.items()}
     seen = read(copy.place, [http.path, inbox.path])
     print(f"taken over in {took:.1f} s; {len(seen.rows)} events, {len(seen.topic)} on the topic")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -134,17 +133,6 @@ def running(name: str, make: Callable[[Report], Callable[[threading.Event], None
         stop.set()
         part.join(20)
     assert not part.is_alive()
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
-    """Return the first true value of a condition, looked at again and again; fails when there is none in time."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        pause.wait(0.02)
-    raise AssertionError("did not become true in time")
 
 
 def everything(consumer: KafkaConsumer, *partitions: TopicPartition) -> list[Any]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from joserfc import jwe, jws
 from joserfc.jwk import OKPKey
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from log_copy import everything, running, wait_until
+from log_copy import everything, running
 
 from application.caller import Caller
 from application.inbox_keys import current_jwk
@@ -21,6 +21,7 @@ from application.settings import Settings
 from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
 from consumers.topics import DEADLETTERS, INBOX, INBOX_PARTITIONS, OUTCOMES
+from tests.waiting import until
 
 OPERATOR = Caller("operators", "op1", frozenset({"operator"}), "operations", "cli", uuid4())
 
@@ -115,7 +116,7 @@ def answered(answers: Answers, *message_ids: str, times: int = 1) -> list[dict[s
         found = answers.outcomes()
         return [found[i][-1] for i in message_ids] if all(len(found[i]) >= times for i in message_ids) else None
 
-    return wait_until(look)
+    return until(look)
 
 
 def registered(service: Service) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 from publishing import Answers, Publisher, taking
 
 from application.examples import BODIES
@@ -24,6 +24,7 @@ from consumers.published import RecordMac
 from consumers.topics import TOPICS
 from domain.registry import ACTOR_ID
 from domain.vocabulary import PRODUCERS
+from tests.waiting import until
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "docs" / "asyncapi.yaml").read_text())
 CHANNELS = {channel["address"]: channel for channel in DOCUMENT["channels"].values()}
@@ -62,7 +63,7 @@ def test_an_event_on_the_topic_fits(log_copy: LogCopy) -> None:
     log_copy.admit()
     log_copy.append(record())
     with log_copy.relaying():
-        [message] = wait_until(log_copy.raw)
+        [message] = until(log_copy.raw)
 
     matches("event", "headers", {name: value.decode() for name, value in message.headers})
     matches("event", "payload", json.loads(message.value))
@@ -74,8 +75,8 @@ def test_outcomes_and_dead_letters_fit(service, settings) -> None:
     rejected = publisher.send("register_subject", {})
     publisher.put(b"not JOSE")
     with taking(service, settings):
-        outcomes = wait_until(lambda: (found := answers.outcomes()) and len(found) == 2 and found)
-        [letter] = wait_until(answers.dead_letters)
+        outcomes = until(lambda: (found := answers.outcomes()) and len(found) == 2 and found)
+        [letter] = until(answers.dead_letters)
     publisher.close()
     answers.close()
 

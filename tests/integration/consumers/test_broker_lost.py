@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from log_copy import LogCopy, wait_until
+from log_copy import LogCopy
 from publishing import Answers, Publisher, taking
 from tally import tally, tallying
 
@@ -15,6 +15,7 @@ from application.examples import BODIES
 from application.settings import Settings
 from consumers.topics import ensure_topics
 from ops.kafka.broker import Broker
+from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
@@ -63,13 +64,13 @@ def copy(settings: Settings, broker: MortalBroker) -> Iterator[LogCopy]:
 def test_the_log_goes_on_after_the_broker_died(copy: LogCopy, broker: MortalBroker) -> None:
     with copy.relaying() as relay, tallying(copy) as view:
         copy.append()
-        wait_until(lambda: len(tally(copy)) == 20)
+        until(lambda: len(tally(copy)) == 20)
         for rounds in (1, 2):
             broker.kill()
             copy.append()
-            wait_until(lambda: relay.said.state == "retrying", seconds=60)
+            until(lambda: relay.said.state == "retrying", seconds=60)
             broker.start()
-            wait_until(lambda rounds=rounds: len(tally(copy)) == 20 + 20 * rounds, seconds=60)
+            until(lambda rounds=rounds: len(tally(copy)) == 20 + 20 * rounds, seconds=60)
 
     assert tally(copy) == list(range(1, 61))
     assert copy.read() == copy.stored()
@@ -80,14 +81,14 @@ def test_messages_are_answered_after_the_broker_died(copy: LogCopy, broker: Mort
     publisher, answers = Publisher(service, copy.settings), Answers(copy.settings)
     with taking(service, copy.settings):
         first = publisher.send("register_subject", BODIES["register_subject"])
-        wait_until(lambda: first in answers.outcomes())
+        until(lambda: first in answers.outcomes())
         broker.kill()
         broker.start()
         publisher.close()
         answers.close()
         publisher, answers = Publisher(service, copy.settings), Answers(copy.settings)
         second = publisher.send("register_subject", BODIES["register_subject"])
-        outcomes = wait_until(lambda: (found := answers.outcomes()) and second in found and found, seconds=60)
+        outcomes = until(lambda: (found := answers.outcomes()) and second in found and found, seconds=60)
     publisher.close()
     answers.close()
 

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from hostile import MARK, Stranger, logged, signed
 from kafka import KafkaConsumer, TopicPartition
-from log_copy import LogCopy, everything, record, running, wait_until
+from log_copy import LogCopy, everything, record, running
 from psycopg2.extensions import cursor as Cursor
 from tally import Halting, Tally, position, sources, tally, tallying
 from test_runner import publish
@@ -26,6 +26,7 @@ from domain.record import Record
 from projections import parking, positions
 from projections.forget import Forget
 from store.append import NewEvent
+from tests.waiting import until
 
 UNFIT = {"unfit": True, "name": MARK}
 
@@ -119,8 +120,8 @@ class TestWhatIsNoRecord:
                 stranger.put(EVENTS, text, key, headers)
         stranger.close()
         with logged() as log, tallying(log_copy, Reading()) as part:
-            wait_until(lambda: tally(log_copy) == [2, 4, 6, 8, 10, 12])
-            wait_until(lambda: position(log_copy) == 12)
+            until(lambda: tally(log_copy) == [2, 4, 6, 8, 10, 12])
+            until(lambda: position(log_copy) == 12)
 
         assert part.said.code == ""
         found = {stream: (first, count, reason[-5:]) for stream, first, count, reason in parked(log_copy)}
@@ -135,7 +136,7 @@ class TestWhatIsNoRecord:
             relay_gone_wrong(at, event.record)
         relay_gone_wrong(3, b"{}")
         with tallying(log_copy, Halting()) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert (part.said.code, tally(log_copy), position(log_copy)) == ("RecordUnfit", [1, 2], 2)
         assert parked(log_copy) == []
@@ -146,7 +147,7 @@ class TestWhatIsNoRecord:
         stranger.put(EVENTS, b"{}", key, headers)
         stranger.close()
         with tallying(log_copy) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert (part.said.code, position(log_copy), parked(log_copy)) == ("RecordUnfit", 0, [])
 
@@ -172,7 +173,7 @@ def test_forgetting_never_parks(log_copy: LogCopy, value: bytes) -> None:
     stranger.put(EVENTS, value, key, headers)
     stranger.close()
     with logged() as log, tallying(log_copy, Forget(Port())) as part:
-        wait_until(lambda: part.said.state == "halted")
+        until(lambda: part.said.state == "halted")
 
     assert part.said.code == "RecordUnfit"
     assert views(log_copy, positions.positions) == {"forget": 0}
@@ -191,7 +192,7 @@ class TestOrder:
             events += [record(), record(), record(stream_id=bad, version=version), record("TaskCompleted")]
         log_of(log_copy, *events)
         with tallying(log_copy):
-            wait_until(lambda: tally(log_copy) and position(log_copy) == len(events))
+            until(lambda: tally(log_copy) and position(log_copy) == len(events))
 
         of_bad = [n for n, event in enumerate(events, 1) if event.stream_id == bad]
         others = [n for n, e in enumerate(events, 1) if e.stream_id != bad and e.type == "NoticeServed"]
@@ -210,10 +211,10 @@ class TestOrder:
                 super().apply(cursor, record)
 
         with tallying(log_copy):
-            wait_until(lambda: tally(log_copy) == [6])
+            until(lambda: tally(log_copy) == [6])
         views(log_copy, lambda cursor: parking.release(cursor, "tally", bad))
         with tallying(log_copy, Mended()):
-            wait_until(lambda: parked(log_copy) == [(bad, 3, 3, "KeyError")])
+            until(lambda: parked(log_copy) == [(bad, 3, 3, "KeyError")])
 
         assert tally(log_copy) == [6, 1, 2]
         assert not views(log_copy, parking.all_parked)[0].released
@@ -221,10 +222,10 @@ class TestOrder:
     def test_a_released_record_that_is_none_is_parked_again(self, log_copy: LogCopy, relay_gone_wrong: Any) -> None:
         relay_gone_wrong(1, b"[" * 100_000)
         with tallying(log_copy) as part:
-            wait_until(lambda: tally(log_copy) == [] and position_or_none(log_copy) == 1)
+            until(lambda: tally(log_copy) == [] and position_or_none(log_copy) == 1)
             views(log_copy, lambda cursor: parking.release(cursor, "tally", GOOD.stream_id))
-            wait_until(lambda: not views(log_copy, parking.all_parked)[0].released)
-            wait_until(lambda: part.said.state == "running")
+            until(lambda: not views(log_copy, parking.all_parked)[0].released)
+            until(lambda: part.said.state == "running")
 
         assert parked(log_copy) == [(GOOD.stream_id, 1, 1, "RecursionError")]
 
@@ -232,7 +233,7 @@ class TestOrder:
         bad = uuid4()
         log_of(log_copy, record(stream_id=bad, data=UNFIT), record())
         with tallying(log_copy):
-            wait_until(lambda: tally(log_copy) == [2])
+            until(lambda: tally(log_copy) == [2])
         connection = psycopg2.connect(log_copy.settings.views_dsn)
         views(log_copy, lambda cursor: parking.release(cursor, "tally", bad))
         positions.prepare(connection, Tally(), rebuild=True)
@@ -257,7 +258,7 @@ class TestOutages:
         nowhere = DeadLetters("127.0.0.1:9", log_copy.settings.topic(DEADLETTERS))
         cut = replace(sources(log_copy), dead_letters=nowhere)
         with running("tally", lambda report: ProjectionRunner(Tally(), cut, report).run) as part:
-            wait_until(lambda: part.said.code == "LogUnavailable")
+            until(lambda: part.said.code == "LogUnavailable")
 
         assert (tally(log_copy), position(log_copy), parked(log_copy)) == ([1], 1, [])
 
@@ -281,7 +282,7 @@ def test_the_place_told_is_where_the_record_was_met(log_copy: LogCopy) -> None:
 
     log_of(log_copy, record(data={"unfit": True}), record())
     with tallying(log_copy, Failing()):
-        wait_until(lambda: tally(log_copy) == [2])
+        until(lambda: tally(log_copy) == [2])
     [letter] = letters(log_copy)
 
     assert dict(letter.headers)["ck-where"].startswith(b"consumers/test_dead_letters.py:")

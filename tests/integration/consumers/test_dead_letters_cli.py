@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from click.testing import CliRunner, Result
 from hostile import MARK, NotUtf8, Stranger
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 from publishing import Publisher, answered, taking
 from tally import Tally, tally, tallying
 from test_dead_letters import log_of, views
@@ -20,6 +20,7 @@ from application.settings import Settings, variable
 from cli.main import cli
 from consumers.topics import DEADLETTERS
 from projections import parking, positions
+from tests.waiting import until
 
 
 class People(Tally):
@@ -59,7 +60,7 @@ def set_aside(log_copy: LogCopy, bad: UUID) -> LogCopy:
         record(stream_id=bad, version=3),
     )
     with tallying(log_copy, People()):
-        wait_until(lambda: tally(log_copy) and views(log_copy, positions.positions)["people"] == 4)
+        until(lambda: tally(log_copy) and views(log_copy, positions.positions)["people"] == 4)
     return log_copy
 
 
@@ -106,7 +107,7 @@ class TestInbox:
         last = publisher.send("register_subject", BODIES["register_subject"])
         with taking(service, settings):
             answered(answers, last)
-            wait_until(lambda: len(answers.dead_letters()) == 2)
+            until(lambda: len(answers.dead_letters()) == 2)
         stranger = Stranger(settings)
         for headers in FORGED:
             stranger.put(DEADLETTERS, MARK.encode(), MARK.encode(), headers)
@@ -211,7 +212,7 @@ class TestDiscard:
         set_aside.append_together(record(stream_id=bad, version=4), record())
         publish(set_aside, range(5, 7))
         with tallying(set_aside, People()):
-            wait_until(lambda: views(set_aside, positions.positions)["people"] == 6)
+            until(lambda: views(set_aside, positions.positions)["people"] == 6)
 
         assert done.exit_code == 0
         assert found["parked"] == []

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from kafka.errors import MessageSizeTooLargeError
-from log_copy import MAC_KEY, LogCopy, record, wait_until
+from log_copy import MAC_KEY, LogCopy, record
 from tally import position, tally, tallying
 from test_runner import publish
 
 from application import metrics
 from consumers.published import RecordMac
 from consumers.topics import EVENTS, INBOX
+from tests.waiting import until
 
 MIB = 1024 * 1024
 MARKED = json.dumps({"given_name": MARK}).encode()
@@ -88,8 +89,8 @@ def test_nothing_a_stranger_writes_is_taken_for_an_event_or_holds_one_up(twenty:
     publish(twenty, range(16, 21), range(3, 8))
     counted = foreign()
     with logged() as log, tallying(twenty) as part:
-        wait_until(lambda: len(tally(twenty)) == 20)
-        wait_until(lambda: foreign() - counted >= len(before) + len(after))
+        until(lambda: len(tally(twenty)) == 20)
+        until(lambda: foreign() - counted >= len(before) + len(after))
 
     assert tally(twenty) == list(range(1, 21))
     assert position(twenty) == 20

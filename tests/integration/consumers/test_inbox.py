@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-from log_copy import wait_until
 from publishing import Publisher, answered, registered, taking
 
 from application.caller import Caller
 from application.examples import BODIES
 from application.service import Service
 from store.log import EventLog
+from tests.waiting import until
 
 KILLED = Path(__file__).with_name("inbox_killed.py")
 PERSON = BODIES["register_subject"]
@@ -165,11 +165,11 @@ def test_an_outage_of_the_keys_holds_messages_and_loses_none(
     keyring.rename(away)
     try:
         with taking(service, settings) as part:
-            wait_until(lambda: part.said.code == "KeysUnavailable")
+            until(lambda: part.said.code == "KeysUnavailable")
             held = answers.committed(), answers.outcomes(), answers.dead_letters()
             away.rename(keyring)
             outcomes = answered(answers, *ids)
-            wait_until(lambda: answers.committed() == 5)
+            until(lambda: answers.committed() == 5)
     finally:
         if away.exists():
             away.rename(keyring)
@@ -182,7 +182,7 @@ def test_an_outage_of_the_store_holds_messages_and_loses_none(service, settings,
     ids = [publisher.send("register_subject", PERSON) for _ in range(5)]
     _write(service.log, "UPDATE log_head SET admitted_for = 'an earlier incarnation'")
     with taking(service, settings) as part:
-        wait_until(lambda: part.said.code == "StoreUnavailable")
+        until(lambda: part.said.code == "StoreUnavailable")
         held = answers.committed()
         service.log.admit_writes(service.log.admission().incarnation, 0)
         outcomes = answered(answers, *ids)

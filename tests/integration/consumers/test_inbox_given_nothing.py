@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
-from log_copy import wait_until
 from publishing import answered, taking
 
 from application.examples import BODIES
 from consumers import inbox
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_joins_again_when_nobody_takes_what_is_there(service, settings, publishe
 
 def test_stays_when_there_is_nothing_to_take(service, settings, members) -> None:
     with taking(service, settings) as part:
-        wait_until(lambda: members)
+        until(lambda: members)
         part.join(4)
 
     assert len(members) == 1

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from joserfc import jwe, jws
 from joserfc.jwk import OctKey, OKPKey
-from log_copy import wait_until
 from publishing import OPERATOR, Publisher, answered, registered, taking
 
 from application.examples import BODIES
+from tests.waiting import until
 
 PERSON = BODIES["register_subject"]
 CANARY = "Zanzibarova"
@@ -170,7 +170,7 @@ def test_hostile_messages_are_set_aside_and_stop_nothing(service, settings, publ
     last = publisher.send("register_subject", PERSON)
     with taking(service, settings) as part:
         answered(answers, last)
-        letters = wait_until(lambda: (found := answers.dead_letters()) and len(found) == len(HOSTILE) and found)
+        letters = until(lambda: (found := answers.dead_letters()) and len(found) == len(HOSTILE) and found)
 
     by_name = {letter.key.decode(): letter for letter in letters}
     kept = {name: letter.value for name, letter in by_name.items() if name != "tampered header"}

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from log_copy import running, wait_until
+from log_copy import running
 from publishing import answered, registered, taking
 
 from application.examples import BODIES
 from application.service import Service
 from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
+from tests.waiting import until
 
 PERSON = BODIES["register_subject"]
 
@@ -150,7 +151,7 @@ def test_a_fault_while_a_refusal_is_recorded_costs_one_message(
     last = publisher.send("register_subject", PERSON, partition=1)
     with running("inbox", lambda report: Inbox(settings, InboxHandler(faulty), report).run):
         failed, done = answered(answers, refused, last)
-        [letter] = wait_until(answers.dead_letters)
+        [letter] = until(answers.dead_letters)
 
     assert failed["problem"]["type"] == "urn:casekeeper:problem:internal-error"
     assert "nobody may see" not in json.dumps(failed)

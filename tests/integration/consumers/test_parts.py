@@ -10,12 +10,13 @@ from itertools import pairwise
 
 import psycopg2
 import pytest
-from log_copy import running, wait_until
+from log_copy import running
 
 from application.settings import Settings
 from consumers.parts import HUNG_SECONDS, Heartbeat, Part, Report
 from domain.errors import LogDiverged, LogGap, LogUnavailable
 from projections import health
+from tests.waiting import until
 
 
 def failing(*errors: Exception) -> tuple[Callable[[Report], Callable[[threading.Event], None]], list[float]]:
@@ -48,7 +49,7 @@ def states(settings: Settings) -> dict[str, tuple[str, str]]:
 def test_what_may_pass_is_run_again_with_growing_pauses(error: Exception) -> None:
     make, runs = failing(error, error, error)
     with running("part", make) as part:
-        wait_until(lambda: part.said.state == "running")
+        until(lambda: part.said.state == "running")
 
     pauses = [later - earlier for earlier, later in pairwise(runs)]
     assert len(pauses) == 3
@@ -61,7 +62,7 @@ def test_what_may_pass_is_run_again_with_growing_pauses(error: Exception) -> Non
 def test_what_cannot_pass_halts_the_part(error: Exception) -> None:
     make, runs = failing(error)
     with running("part", make) as part:
-        wait_until(lambda: part.said.state == "halted")
+        until(lambda: part.said.state == "halted")
 
     assert len(runs) == 1
     assert part.said.code == type(error).__name__
@@ -76,8 +77,8 @@ def test_states_are_written_as_they_change_and_when_the_worker_ends(settings: Se
     heartbeat = Heartbeat(settings.views_dsn, [good, bad, waits], stop)
     for thread in (good, bad, waits, heartbeat):
         thread.start()
-    wait_until(lambda: states(settings).get("good") == ("retrying", "LogUnavailable"))
-    wait_until(lambda: states(settings)["good"] == ("running", ""))
+    until(lambda: states(settings).get("good") == ("retrying", "LogUnavailable"))
+    until(lambda: states(settings)["good"] == ("running", ""))
     during = states(settings)
     stop.set()
     for thread in (good, bad, waits, heartbeat):
@@ -92,7 +93,7 @@ def test_a_part_that_says_nothing_any_more_is_noticed(settings: Settings) -> Non
     part = Part("part", failing()[0], stop)
     heartbeat = Heartbeat(settings.views_dsn, [part], stop)
     part.start()
-    wait_until(lambda: part.said.state == "running")
+    until(lambda: part.said.state == "running")
     heartbeat.start()
     well = heartbeat.hung.is_set()
     part.said = replace(part.said, at=time.monotonic() - HUNG_SECONDS - 1)

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource
-from log_copy import LogCopy, record, values, wait_until
+from log_copy import LogCopy, record, values
 
 from application.settings import Settings
 from consumers.batch_producer import BatchProducer
@@ -27,6 +27,7 @@ from domain.errors import LogGap, LogUnavailable, StoreUnavailable
 from store.append import NewEvent, UnpublishedRecord
 from store.log import EventLog
 from store.migrate import migrate
+from tests.waiting import until
 
 KILLED = Path(__file__).with_name("relay_killed.py")
 
@@ -36,7 +37,7 @@ def test_events_are_on_the_topic_in_order_with_their_headers(log_copy: LogCopy) 
     events = [record() for _ in range(300)]
     with log_copy.relaying():
         log_copy.append(*events)
-        wait_until(lambda: len(log_copy.raw()) == 300)
+        until(lambda: len(log_copy.raw()) == 300)
 
     messages = log_copy.raw()
     assert [m.value for m in messages] == values(events)
@@ -50,7 +51,7 @@ def test_kafka_python_alone_reads_the_log_in_order(log_copy: LogCopy) -> None:
     log_copy.admit()
     log_copy.append()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
 
     consumer = KafkaConsumer(bootstrap_servers=log_copy.settings.kafka, consumer_timeout_ms=2000)
     consumer.assign([TopicPartition(log_copy.topic, 0)])
@@ -71,7 +72,7 @@ def test_an_event_is_on_the_topic_soon_after_it_was_appended(log_copy: LogCopy) 
     took = []
     with log_copy.relaying():
         log_copy.append(record())
-        wait_until(lambda: reader.read(0))
+        until(lambda: reader.read(0))
         for position in range(2, 12):
             log_copy.append(record())
             started = time.monotonic()
@@ -91,7 +92,7 @@ def test_a_relay_killed_at_a_send_leaves_neither_gap_nor_disorder(log_copy: LogC
     died = subprocess.run([sys.executable, str(KILLED), *arguments], check=False, capture_output=True, timeout=60)
     log_copy.append()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.read()) == 40)
+        until(lambda: len(log_copy.read()) == 40)
 
     assert died.returncode == -signal.SIGKILL
     assert log_copy.read() == log_copy.stored()
@@ -115,12 +116,12 @@ def test_a_batch_that_the_broker_refuses_leaves_no_gap(log_copy: LogCopy, limit:
     log_copy.admit()
     log_copy.append()
     with log_copy.relaying(lambda report: CountingRelay(log_copy.settings, log_copy.log, log_copy.mac, report)):
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
         _set(log_copy, "max.message.bytes", limit)
         log_copy.append_together(*(record(data={"padding": secrets.token_hex(size // 2)}) for size in sizes))
-        wait_until(lambda: len(producers) > 1)
+        until(lambda: len(producers) > 1)
         log_copy.append()
-        wait_until(lambda: _read_or_none(log_copy) == log_copy.stored())
+        until(lambda: _read_or_none(log_copy) == log_copy.stored())
 
     assert log_copy.positions() == list(range(1, 44))
 
@@ -144,7 +145,7 @@ def test_an_acknowledgement_that_is_lost_leaves_no_gap(log_copy: LogCopy) -> Non
     with log_copy.relaying(lambda report: DeafRelay(log_copy.settings, log_copy.log, log_copy.mac, report)):
         for count in (5, 10, 15, 20):
             log_copy.append(*(record() for _ in range(5)))
-            wait_until(lambda count=count: len(log_copy.read()) == count)
+            until(lambda count=count: len(log_copy.read()) == count)
 
     assert len(lost) == 3
     assert log_copy.read() == log_copy.stored()
@@ -154,11 +155,11 @@ def test_a_topic_deleted_and_made_anew_is_published_again(log_copy: LogCopy) -> 
     log_copy.admit()
     log_copy.append()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
         log_copy.delete_topic()
-        wait_until(lambda: _read_or_none(log_copy) == log_copy.stored())
+        until(lambda: _read_or_none(log_copy) == log_copy.stored())
         log_copy.append()
-        wait_until(lambda: len(log_copy.read()) == 40)
+        until(lambda: len(log_copy.read()) == 40)
 
     assert log_copy.read() == log_copy.stored()
     assert log_copy.positions() == list(range(1, 41))
@@ -169,7 +170,7 @@ def test_what_strangers_write_is_set_aside(log_copy: LogCopy) -> None:
     events = [record() for _ in range(10)]
     with log_copy.relaying():
         log_copy.append(*events[:5])
-        wait_until(lambda: len(log_copy.raw()) == 5)
+        until(lambda: len(log_copy.raw()) == 5)
         copied = log_copy.raw()[-1]
         _write(log_copy, b"{}", [])
         _write(log_copy, record().record, [("ck-position", b"6"), ("ck-type", b"NoticeServed"), ("ck-schema", b"1")])
@@ -177,10 +178,10 @@ def test_what_strangers_write_is_set_aside(log_copy: LogCopy) -> None:
         forged = [("ck-position", b"6") if name == "ck-position" else (name, value) for name, value in copied.headers]
         _write(log_copy, copied.value, forged, key=copied.key)
         log_copy.append(*events[5:])
-        wait_until(lambda: len(log_copy.raw()) == 14)
+        until(lambda: len(log_copy.raw()) == 14)
     with log_copy.relaying() as part:
         log_copy.append(record())
-        wait_until(lambda: len(log_copy.raw()) == 15)
+        until(lambda: len(log_copy.raw()) == 15)
 
     reader = log_copy.reader()
     assert [published.value for published in reader.published()][:10] == values(events)
@@ -193,12 +194,12 @@ def test_a_true_record_sent_again_by_a_stranger_changes_nothing(log_copy: LogCop
     log_copy.admit()
     log_copy.append()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
     again = log_copy.raw()[3]
     _write(log_copy, again.value, list(again.headers), key=again.key)
     log_copy.append()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.read()) == 40)
+        until(lambda: len(log_copy.read()) == 40)
 
     assert log_copy.read() == log_copy.stored()
 
@@ -208,7 +209,7 @@ def test_copies_of_old_records_at_the_end_do_not_hide_how_far_the_topic_goes(log
     log_copy.admit()
     log_copy.append(*[record() for _ in range(20)])
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
     old = log_copy.raw()[:10]
     stranger = producer(log_copy.settings.kafka)
     for message in old * 110:
@@ -232,7 +233,7 @@ def test_a_topic_made_anew_under_a_send_is_emptied_and_published_again(log_copy:
     late.publish(log_copy.log.unpublished(18, 3))
     late.close()
     with log_copy.relaying():
-        wait_until(lambda: len(log_copy.raw()) == 20)
+        until(lambda: len(log_copy.raw()) == 20)
 
     assert log_copy.positions() == list(range(1, 21))
     assert log_copy.read() == log_copy.stored()
@@ -242,10 +243,10 @@ def test_only_one_relay_publishes(log_copy: LogCopy) -> None:
     log_copy.admit()
     other = LogCopy(log_copy.settings)
     with log_copy.relaying() as first:
-        wait_until(lambda: first.said.state == "running")
+        until(lambda: first.said.state == "running")
         with other.relaying() as second:
             log_copy.append()
-            wait_until(lambda: len(log_copy.raw()) == 20)
+            until(lambda: len(log_copy.raw()) == 20)
             assert second.said.state == "waiting"
     other.close()
 
@@ -272,7 +273,7 @@ class TestStoreRestoredToThePast:
         )
         self.fenced = {person: "subject", scope: "scope"}
         with log_copy.relaying():
-            wait_until(lambda: len(log_copy.raw()) == 17)
+            until(lambda: len(log_copy.raw()) == 17)
         return log_copy
 
     def restored(self, published: LogCopy, dsn: str, events: list) -> LogCopy:
@@ -288,10 +289,10 @@ class TestStoreRestoredToThePast:
         with pytest.raises(StoreUnavailable):
             copy.append(record())
         with copy.relaying():
-            wait_until(lambda: copy.log.admission().admitted)
+            until(lambda: copy.log.admission().admitted)
             assert copy.stored() == published.stored()
             copy.append(record())
-            wait_until(lambda: len(copy.raw()) == 18)
+            until(lambda: len(copy.raw()) == 18)
 
         fences = copy.log.fenced([*(k for k in self.fenced if not isinstance(k, str))])
         assert [fence.kind for fence in fences.values()] == ["subject"]
@@ -302,7 +303,7 @@ class TestStoreRestoredToThePast:
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 9)]
         copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record()])
         with copy.relaying() as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert part.said.code == "LogDiverged"
         assert not copy.log.admission().admitted
@@ -313,7 +314,7 @@ class TestStoreRestoredToThePast:
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 16)]
         copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record(), record()])
         with copy.relaying() as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert part.said.code == "LogDiverged"
         assert not copy.log.admission().admitted
@@ -323,11 +324,11 @@ class TestStoreRestoredToThePast:
 def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCopy) -> None:
     log_copy.admit()
     with log_copy.relaying() as part:
-        wait_until(lambda: part.said.state == "running")
+        until(lambda: part.said.state == "running")
         _close_admission(log_copy.log)
-        wait_until(lambda: log_copy.log.admission().admitted)
+        until(lambda: log_copy.log.admission().admitted)
         log_copy.append(record())
-        wait_until(lambda: len(log_copy.raw()) == 1)
+        until(lambda: len(log_copy.raw()) == 1)
 
     assert log_copy.read() == log_copy.stored()
 
@@ -345,10 +346,10 @@ def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, t
     settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
     with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report)) as part:
         if noted:
-            wait_until(lambda: log_copy.log.admission().admitted)
+            until(lambda: log_copy.log.admission().admitted)
             log_copy.append(record())
         else:
-            wait_until(lambda: part.said.code == "StoreUnavailable")
+            until(lambda: part.said.code == "StoreUnavailable")
 
     assert log_copy.log.head() == (21 if noted else 20)
     assert log_copy.log.admission().admitted is noted

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from log_copy import LogCopy, everything, record, wait_until
+from log_copy import LogCopy, everything, record
 from psycopg2.extensions import cursor as Cursor
 from tally import Halting, Tally, position, tally, tallying
 
@@ -19,6 +19,7 @@ from consumers.batch_producer import BatchProducer
 from consumers.topics import DEADLETTERS
 from domain.errors import KeysUnavailable
 from projections import parking
+from tests.waiting import until
 
 KILLED = Path(__file__).with_name("runner_killed.py")
 
@@ -42,7 +43,7 @@ def forty(log_copy: LogCopy) -> LogCopy:
 def test_every_event_is_taken_in_once_and_in_order(forty: LogCopy) -> None:
     publish(forty, range(1, 41))
     with tallying(forty):
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
 
     assert tally(forty) == list(range(1, 41))
     assert position(forty) == 40
@@ -51,7 +52,7 @@ def test_every_event_is_taken_in_once_and_in_order(forty: LogCopy) -> None:
 def test_positions_seen_before_are_skipped(forty: LogCopy) -> None:
     publish(forty, range(1, 11), range(6, 21), range(1, 4), range(15, 41))
     with tallying(forty):
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
 
     assert tally(forty) == list(range(1, 41))
 
@@ -59,7 +60,7 @@ def test_positions_seen_before_are_skipped(forty: LogCopy) -> None:
 def test_a_gap_halts_the_view_where_it_is(forty: LogCopy) -> None:
     publish(forty, range(1, 11), range(12, 21))
     with tallying(forty) as part:
-        wait_until(lambda: part.said.state == "halted")
+        until(lambda: part.said.state == "halted")
 
     assert part.said.code == "LogGap"
     assert tally(forty) == list(range(1, 11))
@@ -75,7 +76,7 @@ def test_a_runner_killed_around_its_commit_takes_nothing_in_twice(forty: LogCopy
     committed = tally(forty)
     publish(forty, range(21, 41))
     with tallying(forty):
-        wait_until(lambda: len(tally(forty)) >= 40)
+        until(lambda: len(tally(forty)) >= 40)
 
     assert died.returncode == -signal.SIGKILL
     assert committed == (list(range(1, 21)) if seam == "after commit" else [])
@@ -84,10 +85,10 @@ def test_a_runner_killed_around_its_commit_takes_nothing_in_twice(forty: LogCopy
 
 def test_a_view_carries_on_when_the_topic_is_deleted_and_made_anew(forty: LogCopy) -> None:
     with forty.relaying(), tallying(forty):
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
         forty.delete_topic()
         forty.append()
-        wait_until(lambda: len(tally(forty)) == 60)
+        until(lambda: len(tally(forty)) == 60)
 
     assert tally(forty) == list(range(1, 61))
 
@@ -95,11 +96,11 @@ def test_a_view_carries_on_when_the_topic_is_deleted_and_made_anew(forty: LogCop
 def test_a_view_carries_on_when_the_new_topic_has_other_offsets(forty: LogCopy) -> None:
     publish(forty, range(1, 31), range(1, 31), range(1, 31))
     with tallying(forty) as part:
-        wait_until(lambda: len(tally(forty)) == 30)
+        until(lambda: len(tally(forty)) == 30)
         forty.delete_topic()
         with forty.relaying():
             forty.append_together(*(record() for _ in range(160)))
-            wait_until(lambda: len(tally(forty)) == 200)
+            until(lambda: len(tally(forty)) == 200)
 
     assert tally(forty) == list(range(1, 201))
     assert part.said.code == ""
@@ -108,13 +109,13 @@ def test_a_view_carries_on_when_the_new_topic_has_other_offsets(forty: LogCopy) 
 def test_one_runner_leads_and_another_takes_over(forty: LogCopy) -> None:
     publish(forty, range(1, 21))
     with tallying(forty) as second_start:
-        wait_until(lambda: second_start.said.state == "running")
+        until(lambda: second_start.said.state == "running")
         with tallying(LogCopy(forty.settings)) as waiting:
-            wait_until(lambda: len(tally(forty)) == 20)
+            until(lambda: len(tally(forty)) == 20)
             assert waiting.said.state == "waiting"
     with tallying(forty):
         publish(forty, range(21, 41))
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
 
     assert tally(forty) == list(range(1, 41))
 
@@ -122,10 +123,10 @@ def test_one_runner_leads_and_another_takes_over(forty: LogCopy) -> None:
 def test_a_connection_cut_by_the_server_costs_nothing(forty: LogCopy) -> None:
     publish(forty, range(1, 21))
     with tallying(forty):
-        wait_until(lambda: len(tally(forty)) == 20)
+        until(lambda: len(tally(forty)) == 20)
         _cut_connections(forty)
         publish(forty, range(21, 41))
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
 
     assert tally(forty) == list(range(1, 41))
 
@@ -136,7 +137,7 @@ def test_types_a_view_does_not_handle_count_as_taken_in(log_copy: LogCopy) -> No
     log_copy.append_together(record("TaskCompleted"), record(), bad, record("TaskCompleted"), record("TaskCompleted"))
     publish(log_copy, range(1, 6))
     with tallying(log_copy):
-        wait_until(lambda: tally(log_copy) and position(log_copy) == 5)
+        until(lambda: tally(log_copy) and position(log_copy) == 5)
 
     assert tally(log_copy) == [2]
     assert [parked.stream_id for parked in _views(log_copy, parking.all_parked)] == [bad.stream_id]
@@ -159,7 +160,7 @@ class TestParking:
     def test_the_rest_of_its_stream_waits_and_others_go_on(self, streams: tuple[LogCopy, UUID, UUID]) -> None:
         copy, _, bad = streams
         with tallying(copy):
-            wait_until(lambda: tally(copy) and position(copy) == 6)
+            until(lambda: tally(copy) and position(copy) == 6)
 
         assert tally(copy) == [1, 2, 3, 5]
         [parked] = _views(copy, parking.all_parked)
@@ -169,7 +170,7 @@ class TestParking:
     def test_its_dead_letters_are_the_original_records_in_order(self, streams: tuple[LogCopy, UUID, UUID]) -> None:
         copy, _, bad = streams
         with tallying(copy):
-            wait_until(lambda: tally(copy) and position(copy) == 6)
+            until(lambda: tally(copy) and position(copy) == 6)
         letters = _dead_letters(copy)
 
         assert [letter.value for letter in letters] == [copy.stored()[3], copy.stored()[5]]
@@ -182,10 +183,10 @@ class TestParking:
         copy, _, bad = streams
         mended = Tally()
         with tallying(copy, mended):
-            wait_until(lambda: tally(copy) and position(copy) == 6)
+            until(lambda: tally(copy) and position(copy) == 6)
             mended.strict = False
             released = _views(copy, lambda cursor: parking.release(cursor, "tally", bad))
-            wait_until(lambda: len(tally(copy)) == 6)
+            until(lambda: len(tally(copy)) == 6)
 
         assert released == 2
         assert tally(copy) == [1, 2, 3, 5, 4, 6]
@@ -194,9 +195,9 @@ class TestParking:
     def test_a_stream_released_too_early_is_parked_again(self, streams: tuple[LogCopy, UUID, UUID]) -> None:
         copy, _, bad = streams
         with tallying(copy):
-            wait_until(lambda: tally(copy) and position(copy) == 6)
+            until(lambda: tally(copy) and position(copy) == 6)
             _views(copy, lambda cursor: parking.release(cursor, "tally", bad))
-            wait_until(lambda: _views(copy, lambda cursor: parking.next_released(cursor, "tally")) is None)
+            until(lambda: _views(copy, lambda cursor: parking.next_released(cursor, "tally")) is None)
 
         assert tally(copy) == [1, 2, 3, 5]
         assert [parked.records for parked in _views(copy, parking.all_parked)] == [2]
@@ -204,7 +205,7 @@ class TestParking:
     def test_a_projection_that_parks_nothing_halts(self, streams: tuple[LogCopy, UUID, UUID]) -> None:
         copy, _, _ = streams
         with tallying(copy, Halting()) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert part.said.code == "RecordUnfit"
         assert (tally(copy), position(copy)) == ([1, 2, 3], 3)
@@ -217,9 +218,9 @@ def test_a_failing_tick_holds_up_no_reading(forty: LogCopy) -> None:
 
     publish(forty, range(1, 21))
     with tallying(forty, Failing()) as part:
-        wait_until(lambda: part.said.code == "KeysUnavailable")
+        until(lambda: part.said.code == "KeysUnavailable")
         publish(forty, range(21, 41))
-        wait_until(lambda: len(tally(forty)) == 40)
+        until(lambda: len(tally(forty)) == 40)
 
     assert tally(forty) == list(range(1, 41))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 from test_runner import publish
 
 from consumers.topics import ensure_topics
 from domain.errors import LogGap
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -43,9 +44,9 @@ def test_records_are_the_events(hundred: LogCopy) -> None:
 def test_what_comes_before_a_gap_is_read_and_then_the_gap_is_told(hundred: LogCopy) -> None:
     publish(hundred, range(1, 11), range(15, 21))
     reader = hundred.reader()
-    before = wait_until(lambda: reader.read(0))
+    before = until(lambda: reader.read(0))
     with pytest.raises(LogGap) as gap:
-        wait_until(lambda: reader.read(10))
+        until(lambda: reader.read(10))
     reader.close()
 
     assert [published.position for published in before] == list(range(1, 11))
@@ -68,7 +69,7 @@ def test_a_topic_replaced_by_a_longer_one_with_other_offsets_leaves_no_gap(hundr
         read.extend(published.position for published in reader.read(len(read)))
         return len(read) >= 100
 
-    wait_until(go_on)
+    until(go_on)
     reader.close()
 
     assert read == list(range(1, 101))

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import psycopg2
 from hostile import MARK, logged
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 from tally import Tally, position, tally, tallying
 from test_dead_letters import UNFIT, letters, log_of, parked, views
 from test_runner import publish
@@ -15,6 +15,7 @@ from test_runner import publish
 from consumers.unfit_limits import IN_A_ROW, MOST_UNFIT, WINDOW
 from projections import parking, positions
 from projections.base import PURGE
+from tests.waiting import until
 
 
 class TestDiscarded:
@@ -29,13 +30,13 @@ class TestDiscarded:
             handles = Tally.handles | {PURGE}
 
         with tallying(log_copy, Purging()):
-            wait_until(lambda: tally(log_copy) and position(log_copy) == 5)
+            until(lambda: tally(log_copy) and position(log_copy) == 5)
         gone = views(log_copy, lambda cursor: parking.discard(cursor, "tally", bad, "uid 7", "OPS-1"))
         log_copy.append_together(record(stream_id=bad, version=4), record(PURGE, stream_id=bad, version=5), record())
         publish(log_copy, range(6, 9))
         written = len(letters(log_copy))
         with tallying(log_copy, Purging()):
-            wait_until(lambda: position(log_copy) == 8)
+            until(lambda: position(log_copy) == 8)
 
         assert gone == 2
         assert tally(log_copy) == [2, 4, 5, 7, 8]
@@ -49,7 +50,7 @@ class TestDiscarded:
         bad = uuid4()
         log_of(log_copy, record(stream_id=bad, data=UNFIT), record())
         with tallying(log_copy):
-            wait_until(lambda: tally(log_copy) == [2])
+            until(lambda: tally(log_copy) == [2])
         views(log_copy, lambda cursor: parking.discard(cursor, "tally", bad, "uid 7", "OPS-1"))
         mended = Tally()
         mended.strict = False
@@ -57,14 +58,14 @@ class TestDiscarded:
         positions.prepare(connection, mended, rebuild=True)
         connection.close()
         with tallying(log_copy, mended):
-            wait_until(lambda: tally(log_copy) == [1, 2])
+            until(lambda: tally(log_copy) == [1, 2])
 
         assert views(log_copy, parking.all_discarded) == []
 
     def test_only_what_is_parked_can_be_discarded(self, log_copy: LogCopy) -> None:
         log_of(log_copy, record())
         with tallying(log_copy):
-            wait_until(lambda: tally(log_copy) == [1])
+            until(lambda: tally(log_copy) == [1])
 
         assert views(log_copy, lambda cursor: parking.discard(cursor, "tally", uuid4(), "uid 7", "OPS-1")) == 0
         assert views(log_copy, parking.all_discarded) == []
@@ -76,7 +77,7 @@ class TestLimits:
     def test_so_many_in_a_row_stop_the_view(self, log_copy: LogCopy) -> None:
         log_of(log_copy, record(), *(record(data=UNFIT) for _ in range(30)), record())
         with logged() as log, tallying(log_copy) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert part.said.code == "TooManyUnfit"
         assert position(log_copy) == IN_A_ROW
@@ -88,7 +89,7 @@ class TestLimits:
     def test_more_than_one_in_a_hundred_stop_the_view(self, log_copy: LogCopy) -> None:
         log_of(log_copy, *(record(data=UNFIT if n % 3 == 0 else None) for n in range(1, 61)))
         with tallying(log_copy) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
 
         assert part.said.code == "TooManyUnfit"
         assert len(parked(log_copy)) == MOST_UNFIT == 10
@@ -98,7 +99,7 @@ class TestLimits:
         bad = uuid4()
         log_of(log_copy, *(record(stream_id=bad, version=n, data=UNFIT) for n in range(1, 41)), record())
         with tallying(log_copy) as part:
-            wait_until(lambda: tally(log_copy) == [41])
+            until(lambda: tally(log_copy) == [41])
 
         assert part.said.code == ""
         assert parked(log_copy) == [(bad, 1, 40, "KeyError")]
@@ -107,7 +108,7 @@ class TestLimits:
         every = WINDOW // MOST_UNFIT
         log_of(log_copy, *(record(data=UNFIT if n % every == 0 else None) for n in range(1, 15 * every + 1)))
         with tallying(log_copy) as part:
-            wait_until(lambda: tally(log_copy) and position(log_copy) == 15 * every)
+            until(lambda: tally(log_copy) and position(log_copy) == 15 * every)
 
         assert part.said.code == ""
         assert len(parked(log_copy)) == 15
@@ -116,7 +117,7 @@ class TestLimits:
         log_of(log_copy, *(record(data=UNFIT if n % 3 == 0 else None) for n in range(1, 61)))
         for _ in range(3):
             with tallying(log_copy) as part:
-                wait_until(lambda: part.said.state == "halted")
+                until(lambda: part.said.state == "halted")
 
         assert len(parked(log_copy)) == MOST_UNFIT
         assert position(log_copy) == 32
@@ -124,10 +125,10 @@ class TestLimits:
     def test_once_somebody_has_looked_the_view_goes_on(self, log_copy: LogCopy) -> None:
         log_of(log_copy, *(record(data=UNFIT if n % 3 == 0 else None) for n in range(1, 49)))
         with tallying(log_copy) as part:
-            wait_until(lambda: part.said.state == "halted")
+            until(lambda: part.said.state == "halted")
         for stream, *_ in parked(log_copy):
             views(log_copy, lambda cursor, one=stream: parking.discard(cursor, "tally", one, "uid 7", "OPS-1"))
         with tallying(log_copy):
-            wait_until(lambda: position(log_copy) == 48)
+            until(lambda: position(log_copy) == 48)
 
         assert tally(log_copy) == [n for n in range(1, 49) if n % 3]

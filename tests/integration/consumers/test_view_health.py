@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 from psycopg2.extensions import cursor as Cursor
 from tally import Tally, tally, tallying
 from test_dead_letters import UNFIT, log_of, views
@@ -16,6 +16,7 @@ from test_runner import publish
 
 from projections import health, parking, positions, view_health
 from projections.view_health import STUCK_SECONDS, ViewHealth
+from tests.waiting import until
 
 
 class People(Tally):
@@ -107,8 +108,8 @@ class TestState:
 def test_a_view_that_waits_behind_a_lock_is_stuck_and_not_merely_behind(log_copy: LogCopy) -> None:
     log_of(log_copy, record(), record(), record())
     with tallying(log_copy, People()):
-        wait_until(lambda: len(tally(log_copy)) == 3)
-        wait_until(lambda: views(log_copy, _noted_at_end))
+        until(lambda: len(tally(log_copy)) == 3)
+        until(lambda: views(log_copy, _noted_at_end))
         blocker = psycopg2.connect(log_copy.settings.views_dsn)
         with blocker.cursor() as cursor:
             cursor.execute("LOCK TABLE view_tally IN ACCESS EXCLUSIVE MODE")
@@ -119,7 +120,7 @@ def test_a_view_that_waits_behind_a_lock_is_stuck_and_not_merely_behind(log_copy
             found = state(log_copy, head=4)
         blocker.rollback()
         blocker.close()
-        wait_until(lambda: len(tally(log_copy)) == 4)
+        until(lambda: len(tally(log_copy)) == 4)
 
     assert (found.lag, found.state) == (1, "stuck")
     assert state(log_copy, head=4).state == "current"
@@ -129,9 +130,9 @@ def test_a_view_whose_relay_stands_still_is_behind_and_never_stuck(log_copy: Log
     log_of(log_copy, record())
     log_copy.append_together(record(), record())
     with tallying(log_copy, People()):
-        wait_until(lambda: tally(log_copy) == [1])
+        until(lambda: tally(log_copy) == [1])
         moved(log_copy, LONG_AGO)
-        wait_until(lambda: views(log_copy, _noted_at_end))
+        until(lambda: views(log_copy, _noted_at_end))
         found = state(log_copy)
 
     assert (found.lag, found.state) == (2, "behind")
@@ -141,7 +142,7 @@ def test_what_is_set_aside_is_counted(log_copy: LogCopy) -> None:
     first, second, third = (record(data=UNFIT) for _ in range(3))
     log_of(log_copy, first, second, record(stream_id=first.stream_id, version=2), record(), third)
     with tallying(log_copy, People()):
-        wait_until(lambda: tally(log_copy) and views(log_copy, positions.positions) == {"people": 5})
+        until(lambda: tally(log_copy) and views(log_copy, positions.positions) == {"people": 5})
     views(log_copy, lambda cursor: parking.discard(cursor, "people", first.stream_id, "uid 7", "OPS-1"))
     found = state(log_copy, head=5)
 

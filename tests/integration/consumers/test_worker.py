@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from log_copy import LogCopy, record, wait_until
+from log_copy import LogCopy, record
 
 from application.caller import Caller
 from application.examples import BODIES
@@ -26,6 +26,7 @@ from consumers.published import RecordMac
 from consumers.worker import PARTS, chosen
 from domain.vocabulary import VIEWS
 from projections import health, positions
+from tests.waiting import until
 
 INTAKE = Caller("staff", "f1", frozenset({"service"}), "intake", "api", uuid4())
 
@@ -74,12 +75,12 @@ def all_running(copy: Settings) -> bool:
 
 
 def test_a_worker_does_everything_and_ends_within_five_seconds(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy))
+    until(lambda: all_running(copy))
     service = build_service(copy)
     person = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body
     case = service.execute("open_case", INTAKE, {}, {"subject_id": person["id"], "kind": "second_opinion"}).body
     reached = case["receipt"]["position"]
-    wait_until(lambda: set(_views(copy, positions.positions).values()) == {reached})
+    until(lambda: set(_views(copy, positions.positions).values()) == {reached})
     service.log.close()
     took = worker.stop()
 
@@ -95,13 +96,13 @@ def test_a_worker_does_everything_and_ends_within_five_seconds(copy: Settings, w
 
 
 def test_a_worker_killed_is_replaced_by_another(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy))
+    until(lambda: all_running(copy))
     other = Worker(copy)
     service = build_service(copy)
     service.execute("register_subject", INTAKE, {}, BODIES["register_subject"])
     worker.process.kill()
     reached = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body["receipt"]["position"]
-    wait_until(lambda: set(_views(copy, positions.positions).values()) == {reached})
+    until(lambda: set(_views(copy, positions.positions).values()) == {reached})
     service.log.close()
     other.stop()
 
@@ -109,16 +110,16 @@ def test_a_worker_killed_is_replaced_by_another(copy: Settings, worker: Worker) 
 
 
 def test_a_halted_part_says_so_and_the_others_go_on(copy: Settings, worker: Worker) -> None:
-    wait_until(lambda: all_running(copy))
+    until(lambda: all_running(copy))
     log_copy = LogCopy(copy)
     log_copy.mac = RecordMac(build_service(copy).vault.secret("relay-mac"))
     log_copy.append_together(*(record() for _ in range(3)))
-    wait_until(lambda: set(_views(copy, positions.positions).values()) == {3})
+    until(lambda: set(_views(copy, positions.positions).values()) == {3})
     ahead = BatchProducer(copy.kafka, log_copy.topic, log_copy.mac)
     ahead.publish([log_copy.log.unpublished(3, 1)[0]._replace(position=9)])
     ahead.close()
     log_copy.close()
-    wait_until(lambda: all(parts(copy)[view] == ("halted", "LogGap") for view in VIEWS))
+    until(lambda: all(parts(copy)[view] == ("halted", "LogGap") for view in VIEWS))
     found = parts(copy)
 
     assert {found["relay"][0], found["inbox"][0], found["schedule"][0]} <= {"running", "retrying"}

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ops_waiting import eventually
 
 from application.settings import RUNTIME_FILE
 from ops.postgres import Cluster
 from ops.processes import environment_of, running_pids
 from ops.roles import EVENTS, OWNER
 from ops.runtime import Runtime
+from tests.waiting import until
 
 START_SECONDS = 180.0
 
@@ -48,7 +48,7 @@ class Copy:
 
     def start(self) -> None:
         self.launch()
-        eventually(self._is_up, START_SECONDS)
+        until(self._is_up, START_SECONDS)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         assert self.process is not None

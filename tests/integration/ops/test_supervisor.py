@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ops_waiting import eventually
 
 from ops import logs
 from ops.leftovers import end_left_overs
@@ -18,6 +17,7 @@ from ops.processes import ProcessIdentity, session_members, spawn
 from ops.runtime import RUN_ID, RecordedProcess, Runtime
 from ops.signals import StopSignals
 from ops.supervisor import GaveUp, RestartPolicy, Service, Supervisor
+from tests.waiting import until
 
 SLEEPER = "import signal; signal.pause()"
 STUBBORN = (
@@ -102,7 +102,7 @@ def test_what_runs_once_is_not_started_again(stage: Stage) -> None:
 
 def test_sigterm_ends_the_watch_and_every_child_with_its_own_children(stage: Stage) -> None:
     stage.supervisor.start(stage.service("parent", PARENT))
-    eventually(lambda: "born" in stage.log("parent").read_text())
+    until(lambda: "born" in stage.log("parent").read_text())
     leader = stage.recorded("parent").pid
     assert leader is not None
     assert len(list(session_members(leader))) == 2
@@ -117,7 +117,7 @@ def test_sigterm_ends_the_watch_and_every_child_with_its_own_children(stage: Sta
 
 def test_a_child_that_does_not_hear_sigterm_is_killed_after_its_time(stage: Stage) -> None:
     stage.supervisor.start(stage.service("deaf", STUBBORN, stop=((signal.SIGTERM, 0.3),)))
-    eventually(lambda: "deaf" in stage.log("deaf").read_text())
+    until(lambda: "deaf" in stage.log("deaf").read_text())
 
     stage.supervisor.stop()
 
@@ -138,12 +138,12 @@ def test_a_child_is_told_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert supervisor.stdout is not None
     child = ProcessIdentity.of(int(supervisor.stdout.readline()))
     assert child is not None
-    eventually(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes().startswith(sys.executable.encode()))
+    until(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes().startswith(sys.executable.encode()))
 
     supervisor.kill()
     supervisor.wait()
 
-    assert eventually(lambda: not child.is_running())
+    assert until(lambda: not child.is_running())
 
 
 def test_left_overs_are_ended_and_a_stranger_with_a_recorded_pid_is_not(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_left_overs_are_ended_and_a_stranger_with_a_recorded_pid_is_not(tmp_path
     parent = spawn([sys.executable, "-c", PARENT], log=tmp_path / "parent", environment=environment)
     stranger = subprocess.Popen(["sleep", "300"], start_new_session=True)
     try:
-        eventually(lambda: "born" in (tmp_path / "parent").read_text())
+        until(lambda: "born" in (tmp_path / "parent").read_text())
         identity = ProcessIdentity.of(ours.pid)
         assert identity is not None
         # The parent itself is gone; its child lives on in the session it led. It was recorded with its true start.
@@ -181,9 +181,9 @@ def test_a_log_that_grew_is_moved_aside_while_its_process_writes_on(tmp_path: Pa
     writer = spawn(["cat", "/dev/zero"], log=tmp_path / "chatty.log", environment={"PATH": os.environ["PATH"]})
     try:
         chatty = tmp_path / "chatty.log"
-        eventually(lambda: chatty.stat().st_size > 1_000_000)
+        until(lambda: chatty.stat().st_size > 1_000_000)
         writer.send_signal(signal.SIGSTOP)
-        eventually(lambda: Path(f"/proc/{writer.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        until(lambda: Path(f"/proc/{writer.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         before = chatty.stat().st_size
 
         assert logs.rotate(tmp_path, limit=1_000_000, kept=2) == ["chatty.log"]
@@ -191,7 +191,7 @@ def test_a_log_that_grew_is_moved_aside_while_its_process_writes_on(tmp_path: Pa
         assert (tmp_path / "chatty.log.1").stat().st_size == before
         assert chatty.stat().st_size == 0
         writer.send_signal(signal.SIGCONT)
-        eventually(lambda: chatty.stat().st_size > 0)
+        until(lambda: chatty.stat().st_size > 0)
         with chatty.open("rb") as stream:
             assert stream.read(16) == bytes(16)
     finally:

@@ -8,9 +8,9 @@ import stat
 
 import psycopg2
 import pytest
-from ops_waiting import eventually
 
 from application.settings import RUNTIME_FILE
+from tests.waiting import until
 
 SERVERS = ["pg-main", "pg-keys", "kafka"]
 SERVICE = ["api", "worker"]
@@ -54,8 +54,8 @@ def test_up_is_ready_refuses_a_second_heals_itself_and_ctrl_c_leaves_nothing(new
     for name in (*SERVICE, "pg-main"):
         killed = pid_of(copy, name)
         os.kill(killed, signal.SIGKILL)
-        eventually(lambda name=name, killed=killed: pid_of(copy, name) != killed)
-    eventually(lambda: copy.status()["ready"], 60)
+        until(lambda name=name, killed=killed: pid_of(copy, name) != killed)
+    until(lambda: copy.status()["ready"], 60)
 
     leave_a_mark(copy)
     identities = [process.identity for process in copy.runtime().processes]
@@ -103,7 +103,7 @@ def test_a_sigkill_alone_leaves_no_orphan(new_copy) -> None:
     copy.process.kill()
     copy.process.wait()
 
-    assert eventually(lambda: copy.processes_of_home() == [], 30)
+    assert until(lambda: copy.processes_of_home() == [], 30)
 
 
 @pytest.mark.faults
@@ -131,7 +131,7 @@ def test_two_homes_run_side_by_side(new_copy) -> None:
 def test_ctrl_c_while_starting_leaves_nothing(new_copy) -> None:
     copy = new_copy()
     process = copy.launch()
-    eventually(lambda: (copy.home / "pg-main" / "port").exists())
+    until(lambda: (copy.home / "pg-main" / "port").exists())
 
     process.send_signal(signal.SIGINT)
 

@@ -11,10 +11,11 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from stopped_keyring import StoppedKeyring
-from vault_keys import until, until_waiting
+from vault_keys import until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
+from tests.waiting import until
 from vault import connections
 from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED, Forgetting, Request
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
+from tests.waiting import until
 from vault.vault import Vault
 
 FANOUT = 4
@@ -44,14 +42,6 @@ class Keys:
                 return rows
         finally:
             connection.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Return when the condition holds; fail after 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 def until_waiting(keys: Keys, statement: str) -> None:
