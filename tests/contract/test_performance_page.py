@@ -30,3 +30,8 @@ def test_every_figure_with_a_goal_is_on_the_page() -> None:
 def test_no_two_figures_have_one_name() -> None:
     names = [figure.name for figure in figures()]
     assert len(names) == len(set(names))
+
+
+def test_every_figure_with_a_goal_has_been_measured() -> None:
+    unmeasured = {line.split(" | ")[0].strip("| ") for line in PAGE.read_text().splitlines() if "| - | - |" in line}
+    assert {figure.name for figure in figures() if figure.goal is not None} & unmeasured == set()

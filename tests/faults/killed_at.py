@@ -2,7 +2,8 @@
 
 ``killed_at.py <module>:<function> before|after <nth> [--parent] -- <arguments of casekeeper>``
 
-The function is wrapped where it is defined; everything else is the genuine program. The ``nth`` call counts, from 1.
+The function is wrapped where it is defined; everything else is the genuine program. The ``nth`` call counts, from 1;
+of those that it should have returned from, one that raised does not.
 With ``--parent`` it is the process that started this one that is killed, and this one goes on.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -36,19 +38,20 @@ def main(arguments: list[str]) -> None:
 
 
 def _wrapped(function: Callable[..., Any], when: str, nth: int, die: Callable[[], None]) -> Callable[..., Any]:
-    lock, calls = threading.Lock(), 0
+    count, lock = itertools.count(1), threading.Lock()
+
+    def die_in_turn() -> None:
+        with lock:
+            if next(count) == nth:
+                die()
 
     @functools.wraps(function)
     def wrapped(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        with lock:
-            calls += 1
-            this = calls == nth
-        if this and when == "before":
-            die()
+        if when == "before":
+            die_in_turn()
         result = function(*given, **named)
-        if this and when == "after":
-            die()
+        if when == "after":
+            die_in_turn()
         return result
 
     return wrapped
