@@ -19,8 +19,9 @@ from consumers.topics import TOPICS, Topic
 
 @dataclass(frozen=True)
 class TopicFault:
-    """What is wrong with a topic: ``missing``, ``partitions``, ``leaderless``, ``replicas`` or ``setting``.
+    """What is wrong with a topic: ``missing``, ``partitions``, ``setting``, ``leaderless``, ``replicas`` or ``copies``.
 
+    ``replicas``: fewer in sync than a write needs; ``copies``: fewer than there should be, and writes go on.
     ``found`` and ``wanted`` are numbers or values of settings; ``setting`` is its name, empty otherwise.
     """
 

@@ -30,13 +30,7 @@ def attach(connections: Connections, folder: Path, fanout: int) -> FileKeyring:
     ``fanout`` (2 to 64) counts at the first start only. Raises ``KeysUnavailable``; ``KeyringMismatch`` when keyring
     and cluster are not of one installation, or of a version this program does not know.
     """
-    found = connections.read(tree_rows.read_installation)
-    if found is None:
-        if folder.is_dir() and any(folder.glob("*.key")):
-            raise KeyringMismatch("the keyring holds keys, the keys cluster has none: they do not belong together")
-        found = connections.write(lambda cursor: _register(cursor, fanout))
-    if found.format != FORMAT:
-        raise KeyringMismatch("the keys cluster has an unknown version")
+    found = _known(connections, folder) or connections.write(lambda cursor: _register(cursor, fanout))
     keyring = FileKeyring(folder, found.installation_id)
     if found.ref is None:
         keyring.prepare()
@@ -62,19 +56,25 @@ def inspect(dsn: str, folder: Path) -> FileKeyring | None:
     """
     connections = Connections(dsn, 1)
     try:
-        found = connections.read(tree_rows.read_installation)
+        found = _known(connections, folder)
         if found is None or found.ref is None:
-            if any(folder.glob("root-*.key")):
-                raise KeyringMismatch("the keyring holds keys, the keys cluster has none: they do not belong together")
             return None
-        if found.format != FORMAT:
-            raise KeyringMismatch("the keys cluster has an unknown version")
         keyring = FileKeyring(folder, found.installation_id)
         keyring.check()
         KeyTree(connections, keyring).check_root()
         return keyring
     finally:
         connections.close()
+
+
+def _known(connections: Connections, folder: Path) -> Installation | None:
+    """Return what the keys cluster says of itself; ``None`` before the first start. Raises ``KeyringMismatch``."""
+    found = connections.read(tree_rows.read_installation)
+    if found is None and any(folder.glob("*.key")):
+        raise KeyringMismatch("the keyring holds keys, the keys cluster has none: they do not belong together")
+    if found is not None and found.format != FORMAT:
+        raise KeyringMismatch("the keys cluster has an unknown version")
+    return found
 
 
 def _register(cursor: Cursor, fanout: int) -> Installation:
