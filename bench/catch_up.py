@@ -17,7 +17,6 @@ from bench.own_process import in_own_process
 from bench.spine import MAC, fill_topic, spine
 from consumers import topics
 from consumers.dead_letters import DeadLetters
-from consumers.read_ahead import ReadAhead
 from consumers.runner import ProjectionRunner, Sources
 from consumers.topic_reader import TopicReader
 from projections.base import Projection
@@ -63,7 +62,7 @@ def catch_up(settings: Settings, name: str, head: int) -> None:
 
     sources = Sources(
         settings.views_dsn,
-        lambda: ReadAhead(TopicReader(settings.brokers, settings.topic(topics.EVENTS), MAC)),
+        lambda: TopicReader(settings.brokers, settings.topic(topics.EVENTS), MAC),
         DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS)),
     )
     Runner(projection(name), sources, lambda *_: None).run(stop)

@@ -18,9 +18,9 @@ from application import metrics
 from consumers.dead_letters import DeadLetters
 from consumers.leadership import Leadership
 from consumers.published import Published
-from consumers.read_ahead import Reader
 from consumers.released import Released
 from consumers.set_aside import SetAside
+from consumers.topic_reader import TopicReader
 from consumers.travel_log import TravelLog
 from consumers.unfit import errors_of_records
 from consumers.unfit_limits import UnfitLimits
@@ -43,7 +43,7 @@ class Sources:
     """What a runner reads from and writes to; ``reader`` makes a reader of the events topic."""
 
     views_dsn: str
-    reader: Callable[[], Reader]
+    reader: Callable[[], TopicReader]
     dead_letters: DeadLetters
     lock_prefix: str = ""
 
@@ -84,7 +84,7 @@ class ProjectionRunner:
                 reader.close()
                 self._sources.dead_letters.close()
 
-    def _lead(self, connection: Connection, reader: Reader, leadership: Leadership, stop: Event) -> None:
+    def _lead(self, connection: Connection, reader: TopicReader, leadership: Leadership, stop: Event) -> None:
         position = self._prepare(connection)
         while not stop.is_set() and leadership.held():
             page = reader.read(position, limit=PAGE, timeout=_READ_SECONDS)
@@ -100,7 +100,7 @@ class ProjectionRunner:
             self._chores(connection, position, reader)
             self._report("retrying" if self._tick_error else "running", self._tick_error)
 
-    def _count_foreign(self, reader: Reader) -> None:
+    def _count_foreign(self, reader: TopicReader) -> None:
         if reader.foreign > self._foreign:
             metrics.FOREIGN_RECORDS.inc(metrics.VIEW.known(self._projection.name), by=reader.foreign - self._foreign)
             log.warning("foreign records", view=self._projection.name, count=reader.foreign - self._foreign)
@@ -195,7 +195,7 @@ class ProjectionRunner:
             self._tick_error = type(error).__name__
             log.warning("tick failed", view=self._projection.name, error=error)
 
-    def _chores(self, connection: Connection, position: int, reader: Reader) -> None:
+    def _chores(self, connection: Connection, position: int, reader: TopicReader) -> None:
         """Do, now and then, what can wait: take in what was released, and say that there is nothing more to read."""
         if time.monotonic() < self._chores_due:
             return

@@ -24,7 +24,6 @@ from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
 from consumers.parts import Heartbeat, Part, Report
 from consumers.published import MAC_SECRET, RecordMac
-from consumers.read_ahead import ReadAhead
 from consumers.relay import Relay
 from consumers.runner import ProjectionRunner, Sources
 from consumers.schedule import Schedule
@@ -142,7 +141,7 @@ def runner_of(settings: Settings, mac: RecordMac, projection: Projection, report
     """Return what runs one projection; call it again after a failure."""
     sources = Sources(
         settings.views_dsn,
-        lambda: ReadAhead(TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac)),
+        lambda: TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac),
         DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS)),
         settings.topic_prefix,
     )
