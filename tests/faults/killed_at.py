@@ -2,15 +2,12 @@
 
 ``killed_at.py <module>:<function> before|after <nth> [--parent] -- <arguments of casekeeper>``
 
-The function is wrapped where it is defined; everything else is the genuine program. The ``nth`` call counts, from 1;
-of those that it should have returned from, one that raised does not.
-With ``--parent`` it is the process that started this one that is killed, and this one goes on.
+The ``nth`` time it comes there counts, from 1. With ``--parent`` it is the process that started this one that is
+killed, and this one goes on.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 import itertools
 import os
 import signal
@@ -18,26 +15,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+
+from at_a_step import run_casekeeper
 
 
 def main(arguments: list[str]) -> None:
     split = arguments.index("--")
     where, when, nth, *more = arguments[:split]
     die = _kill_parent if more else _kill
-    module_name, _, path = where.partition(":")
-    owner: Any = importlib.import_module(module_name)
-    *outer, name = path.split(".")
-    for attribute in outer:
-        owner = getattr(owner, attribute)
-    setattr(owner, name, _wrapped(getattr(owner, name), when, int(nth), die))
-    from cli.main import main as genuine
-
-    sys.argv = ["casekeeper", *arguments[split + 1 :]]
-    genuine()
+    run_casekeeper(arguments[split + 1 :], where, when, _at(int(nth), die))
 
 
-def _wrapped(function: Callable[..., Any], when: str, nth: int, die: Callable[[], None]) -> Callable[..., Any]:
+def _at(nth: int, die: Callable[[], None]) -> Callable[[], None]:
     count, lock = itertools.count(1), threading.Lock()
 
     def die_in_turn() -> None:
@@ -45,16 +34,7 @@ def _wrapped(function: Callable[..., Any], when: str, nth: int, die: Callable[[]
             if next(count) == nth:
                 die()
 
-    @functools.wraps(function)
-    def wrapped(*given: Any, **named: Any) -> Any:
-        if when == "before":
-            die_in_turn()
-        result = function(*given, **named)
-        if when == "after":
-            die_in_turn()
-        return result
-
-    return wrapped
+    return die_in_turn
 
 
 def _kill() -> None:
