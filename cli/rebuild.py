@@ -18,7 +18,7 @@ from application.wiring import build_saga
 from cli.local_service import local_service
 from consumers.parts import Part
 from consumers.published import MAC_SECRET, RecordMac
-from consumers.worker import runner_of
+from consumers.worker import feed_of, runner_of
 from domain.errors import ViewBehind
 from domain.vocabulary import VIEWS
 from projections.base import Projection
@@ -68,7 +68,8 @@ def rebuild(
     Raises ``ViewsUnavailable``, and :class:`ViewBehind` when a view stands still for two minutes.
     """
     stop = Event()
-    stand_ins = [Part(view.name, partial(runner_of, settings, RecordMac(mac_key), view), stop) for view in views]
+    feed = feed_of(settings, RecordMac(mac_key))
+    stand_ins = [Part(view.name, partial(runner_of, settings, feed, view), stop) for view in views]
     connection = psycopg2.connect(settings.views_dsn)
     try:
         for view in views:

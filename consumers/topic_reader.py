@@ -21,7 +21,7 @@ _MOVED = (LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError)
 
 
 class TopicReader:
-    """A reader for one thread. Close it after use.
+    """A reader for one thread at a time. Close it after use.
 
     A record without the relay's code is set aside and counted in ``foreign``; a position seen before is skipped.
     ``at_end``: when last looked, every record of the topic had been read, and none was of a position still to come.

@@ -27,6 +27,7 @@ from consumers.published import MAC_SECRET, RecordMac
 from consumers.relay import Relay
 from consumers.runner import ProjectionRunner, Sources
 from consumers.schedule import Schedule
+from consumers.topic_feed import TopicFeed
 from consumers.topic_reader import TopicReader
 from domain.errors import RetriableError
 from domain.vocabulary import VIEWS
@@ -120,8 +121,9 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
         "inbox": lambda report: Inbox(settings, handler, report).run,
         "schedule": lambda report: Schedule(settings, service, views, report).run,
     }
+    feed = feed_of(settings, mac)
     for projection in projections(build_saga(service)):
-        makes[projection.name] = partial(runner_of, settings, mac, projection)
+        makes[projection.name] = partial(runner_of, settings, feed, projection)
     return makes
 
 
@@ -137,11 +139,16 @@ def made_once(make: Make) -> Make:
     return again
 
 
-def runner_of(settings: Settings, mac: RecordMac, projection: Projection, report: Report) -> Callable[[Event], None]:
+def feed_of(settings: Settings, mac: RecordMac) -> TopicFeed:
+    """Return what the views of one process read the events from."""
+    return TopicFeed(lambda: TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac))
+
+
+def runner_of(settings: Settings, feed: TopicFeed, projection: Projection, report: Report) -> Callable[[Event], None]:
     """Return what runs one projection; call it again after a failure."""
     sources = Sources(
         settings.views_dsn,
-        lambda: TopicReader(settings.brokers, settings.topic(topics.EVENTS), mac),
+        feed.reader,
         DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS)),
         settings.topic_prefix,
     )
