@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hmac
 import struct
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from domain.record import Record
 
@@ -23,8 +24,9 @@ _MAX_POSITION_DIGITS = 19
 _SIZE = struct.Struct(">Q").pack
 
 
-class Published(NamedTuple):
-    """One verified record of the events topic."""
+@dataclass(slots=True)
+class Published:
+    """One verified record of the events topic; several views may hold it, and none changes it."""
 
     position: int
     offset: int
@@ -32,17 +34,20 @@ class Published(NamedTuple):
     type: str
     schema: int
     value: bytes
+    _record: Record | None = field(default=None, init=False, repr=False, compare=False)
 
     def record(self) -> Record:
-        """Return the event.
+        """Return the event, which is decoded once.
 
         Raises ``ValueError`` when it is not the one its headers name, and that or another of Python's own errors when
         the value is no record.
         """
-        record = Record.parse(self.position, self.value)
-        if (record.stream.encode(), record.type) != (self.key, self.type):
-            raise ValueError("the record is of another stream or type than its headers")
-        return record
+        if self._record is None:
+            record = Record.parse(self.position, self.value)
+            if (record.stream.encode(), record.type) != (self.key, self.type):
+                raise ValueError("the record is of another stream or type than its headers")
+            self._record = record
+        return self._record
 
 
 class RecordMac:
