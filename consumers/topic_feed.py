@@ -16,8 +16,9 @@ from itertools import islice
 from consumers.published import Published
 from consumers.topic_reader import PAGE, TopicReader
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Most bytes of records that are kept; a page that is larger is kept whole until the next one."""
+MOST_BYTES = 2 * 1024 * 1024
+"""Most bytes of records that are kept, as they lie on the topic: decoded they take several times as much. A larger page
+is kept whole until the next one."""
 
 
 class TopicFeed:
