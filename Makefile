@@ -11,9 +11,9 @@ help: ## list these targets
 run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or CASEKEEPER_HOME)
 	@$(BIN)/casekeeper up
 
-test: .venv/.dev ## run every test that needs no special hardware, on real Kafka and PostgreSQL
+test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest -m "not faults"
+	@$(BIN)/pytest -m "not faults" --ignore tests/contract
 
 test-faults: .venv/.dev ## run the longer tests: faults, kills, soak
 	@$(BIN)/pytest -m faults

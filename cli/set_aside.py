@@ -68,12 +68,12 @@ def release(views_dsn: str, streams: list[ParkedStream], wait_seconds: float) ->
 
 
 def _became(cursor: Cursor, stream: ParkedStream) -> Release:
-    left = parking.records_of(cursor, stream.view, stream.stream_id)
-    if not left:
-        return Release(stream, "taken in")
     named = stream.view, stream.stream_id
-    waits = any(now.released for now in parked(cursor) if (now.view, now.stream_id) == named)
-    return Release(stream, "waits") if waits else Release(stream, "does not fit", left[0])
+    if any(now.released for now in parked(cursor) if (now.view, now.stream_id) == named):
+        return Release(stream, "waits")
+    # Looked at afterwards: what is left of a stream that no longer waits was refused, and is not about to be taken in.
+    left = parking.records_of(cursor, stream.view, stream.stream_id)
+    return Release(stream, "does not fit", left[0]) if left else Release(stream, "taken in")
 
 
 def user() -> str:

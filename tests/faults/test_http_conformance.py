@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ CHECKS = [
 ]
 SEED = 20261123
 PATIENCE_SECONDS = 60
+NOT_NOW = (429, 503)
 THINGS = {
     "subject_id", "case_id", "recipient_id", "recipient_ids", "preview_id", "basis", "notice", "policy_version",
     "valid_from", "valid_until", "due",
@@ -70,7 +72,7 @@ class Served:
 
     def call(self, who: Who, method: str, path: str, body: Any) -> Any:
         """Return the JSON of a call that must succeed."""
-        answer = self._patient(
+        answer = self.patient(
             lambda: self.session.request(method, self.copy.url + path, json=body, headers=self.headers(who), timeout=30)
         )
         assert answer.ok, (method, path, answer.status_code, answer.text)
@@ -78,16 +80,16 @@ class Served:
 
     def try_case(self, case: schemathesis.Case, who: Who | None, checks: list[Any]) -> int:
         """Make a generated call, hold the answer against the document, and return its status."""
-        answer = self._patient(lambda: case.call(session=self.session, headers=self.headers(who), timeout=30))
+        answer = self.patient(lambda: case.call(session=self.session, headers=self.headers(who), timeout=30))
         self.seen[f"{case.method.upper()} {case.operation.path}"][f"{answer.status_code // 100}xx"] += 1
         case.validate_response(answer, checks=checks)
         return answer.status_code
 
-    def _patient(self, send: Any) -> Any:
+    def patient(self, send: Callable[[], Any]) -> Any:
         """Send, and again for a while whenever the answer is a documented 'not now'."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         answer = send()
-        while answer.status_code == 503 and answer.headers.get("Retry-After") and time.monotonic() < deadline:
+        while answer.status_code in NOT_NOW and answer.headers.get("Retry-After") and time.monotonic() < deadline:
             time.sleep(0.5)
             answer = send()
         return answer
@@ -210,7 +212,8 @@ def test_a_method_that_a_path_does_not_take_is_405_and_says_which_it_takes(serve
         for method in METHODS:
             if method in methods or method == "OPTIONS" or (method == "HEAD" and "GET" in methods):
                 continue
-            answer = served.session.request(method, served.copy.url + path, headers=served.headers(MANAGER), timeout=30)
+            call = partial(served.session.request, method, served.copy.url + path, timeout=30)
+            answer = served.patient(lambda: call(headers=served.headers(MANAGER)))  # noqa: B023  (called at once)
             assert (method, path, answer.status_code) == (method, path, 405)
             assert set(answer.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"} == methods
 

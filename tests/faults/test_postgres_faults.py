@@ -17,6 +17,8 @@ from postgres_counts import differences
 from postgres_small_disk import SmallDiskServer, possible
 from postgres_stage import DATABASES, Server, Stage
 
+from tests.waiting import until
+
 pytestmark = pytest.mark.faults
 FAULT_SECONDS = 1.5
 Fault = Callable[[Server, Load], None]
@@ -93,10 +95,11 @@ def standby(server: Server, load: Load) -> None:
 
 
 def full_for_rows(server: Server, load: Load) -> None:
-    """No block left: tables cannot grow."""
+    """No block left: tables cannot grow, which is met when the pages they have are full."""
     assert isinstance(server, SmallDiskServer)
     server.fill()
     load.run_for(FAULT_SECONDS)
+    until(lambda: bool(load.told.refusals), 30)
     server.empty()
     if server.ended():
         server.start()

@@ -124,9 +124,12 @@ class Campaign:
         return subprocess.Popen([sys.executable, gather.__file__, *map(str, arguments)], env=_environment())
 
     def _wait(self, notes: list[Path], lines: int) -> None:
-        """Wait until the round is about half over."""
+        """Wait until the round is about half over, and each process has begun."""
         deadline = time.monotonic() + ROUND_SECONDS
-        while sum(_lines(file) for file in notes) < lines // 2 and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            counts = [_lines(file) for file in notes]
+            if all(counts) and sum(counts) >= lines // 2:
+                return
             self._stopping.wait(0.05)
 
     def _restart(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from test_runner import publish
 
 from application.examples import BODIES
 from application.settings import Settings, variable
+from cli import set_aside as cli_set_aside
 from cli.main import cli
 from consumers.topics import DEADLETTERS
 from projections import parking, positions
@@ -189,6 +191,25 @@ class TestRelease:
         assert done.exit_code == 1
         assert "does not fit: stopped at position 1, KeyError at consumers/tally.py:" in done.output
         assert tally(set_aside) == [3]
+
+    def test_what_is_taken_in_while_one_looks_is_not_called_unfit(
+        self, set_aside: LogCopy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def taken_in_after(look: Callable[..., Any]) -> Callable[..., Any]:
+            def looked(*given: Any) -> Any:
+                found = look(*given)
+                views(set_aside, lambda cursor: cursor.execute("DELETE FROM parked_records"))
+                return found
+
+            return looked
+
+        [stream] = views(set_aside, parking.all_parked)
+        for name in ("records_of", "all_parked"):
+            monkeypatch.setattr(parking, name, taken_in_after(getattr(parking, name)))
+
+        [release] = cli_set_aside.release(set_aside.settings.views_dsn, [stream], 5.0)
+
+        assert release.became == "taken in"
 
     def test_without_a_worker_it_waits(self, set_aside: LogCopy, bad: UUID) -> None:
         done = run(set_aside.settings, "release", "people", str(bad), "--wait", "0.5")
