@@ -26,7 +26,7 @@ _SIZE = struct.Struct(">Q").pack
 
 @dataclass(slots=True)
 class Published:
-    """One verified record of the events topic; several views may hold it, and none changes it."""
+    """One verified record of the events topic; several views hold it, and only its event, once decoded, is added."""
 
     position: int
     offset: int

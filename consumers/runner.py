@@ -103,10 +103,10 @@ class ProjectionRunner:
             self._report("retrying" if self._tick_error else "running", self._tick_error)
 
     def _count_foreign(self, reader: Reader) -> None:
-        if reader.foreign > self._foreign:
-            metrics.FOREIGN_RECORDS.inc(metrics.VIEW.known(self._projection.name), by=reader.foreign - self._foreign)
-            log.warning("foreign records", view=self._projection.name, count=reader.foreign - self._foreign)
-        self._foreign = reader.foreign
+        new, self._foreign = reader.foreign - self._foreign, reader.foreign
+        if new:
+            metrics.FOREIGN_RECORDS.inc(metrics.VIEW.known(self._projection.name), by=new)
+            log.warning("foreign records", view=self._projection.name, count=new)
 
     def _set_back(self, connection: Connection, position: int) -> bool:
         """Return, now and then, whether somebody dropped the view for it to be built anew; then lead it from 0."""

@@ -24,6 +24,7 @@ class TopicReader:
     """A reader for one thread at a time. Close it after use.
 
     A record without the relay's code is set aside and counted in ``foreign``; a position seen before is skipped.
+    ``begun``: how often reading began at another place than where it was, as after the topic was made anew.
     ``at_end``: when last looked, every record of the topic had been read, and none was of a position still to come.
     Every position takes at least one offset, so position p + 1 cannot lie before the p-th record: that is where
     reading after p starts, and no offset need be remembered. The topic may be deleted and made anew meanwhile.
@@ -32,6 +33,7 @@ class TopicReader:
     def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self.foreign = 0
         self.at_end = False
+        self.begun = 0
         self._brokers = brokers
         self._partition = TopicPartition(topic, 0)
         self._mac = mac
@@ -113,6 +115,7 @@ class TopicReader:
         begin, end = self._bounds(client)
         client.seek(self._partition, begin if from_start else min(begin + after, end))
         self._reached = after
+        self.begun += 1
         self._one_seen = self.at_end = False
         self._highest = 0
         self._checked = time.monotonic()

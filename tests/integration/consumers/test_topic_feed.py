@@ -91,7 +91,7 @@ def test_a_view_that_is_further_back_reads_by_itself_until_it_has_come_up(copy: 
     ahead, behind = feed.reader(), feed.reader()
     first = read_all(ahead, 200, 300)
     second = read_all(behind, 0, 300)
-    with_own = len(readers.open)
+    once_joined = len(readers.open)
     publish(copy, range(301, EVENTS + 1))
     third = read_all(behind, 300, EVENTS), read_all(ahead, 300, EVENTS)
     with_one = len(readers.open)
@@ -100,7 +100,7 @@ def test_a_view_that_is_further_back_reads_by_itself_until_it_has_come_up(copy: 
 
     assert (first, second) == (list(range(201, 301)), list(range(1, 301)))
     assert third == (list(range(301, EVENTS + 1)),) * 2
-    assert (with_own, with_one) == (1, 1), "its own reader is closed as soon as what it needs next is kept"
+    assert (once_joined, with_one) == (1, 1), "its own reader is closed as soon as what it needs next is kept"
     assert len(readers.made) == 2
 
 
@@ -136,7 +136,7 @@ def test_only_who_has_everything_is_at_the_end(copy: LogCopy, readers: Counted) 
     assert not half_way
 
 
-def test_foreign_records_are_counted_once_for_each_view(copy: LogCopy, readers: Counted) -> None:
+def test_a_foreign_record_is_counted_by_the_view_that_read_it(copy: LogCopy, readers: Counted) -> None:
     publish(copy, range(1, 51))
     stranger = type(copy.mac)(bytes(32))
     genuine, copy.mac = copy.mac, stranger
