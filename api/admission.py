@@ -24,6 +24,8 @@ QUEUE_SECONDS = 5.0
 """Longest that one waits for it."""
 MOST_BODIES = 256
 """Most bodies being read at once."""
+MOST_SIGNINS = 32
+"""Most sign-in and sign-out forms being read at once: anybody may send those, and they take no place from callers."""
 MOST_DISCARDED_AT_ONCE = 32
 """Most refused bodies being read to their end at once: strangers send those, and take no place from callers."""
 SPARE_THREADS = 32
@@ -36,6 +38,12 @@ def requests_at_once(settings: Settings) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_AT_ONCE):
         raise SettingInvalid(f"{variable('api_threads')} must be a whole number from 1 to {MOST_AT_ONCE}")
     return int(text)
+
+
+def threads_needed(settings: Settings) -> int:
+    """Return how many threads all of them need, with those to spare. Raises :class:`SettingInvalid`."""
+    reading = MOST_BODIES + MOST_SIGNINS + MOST_DISCARDED_AT_ONCE
+    return requests_at_once(settings) + MOST_QUEUED + reading + SPARE_THREADS
 
 
 class Busy(ServiceUnavailable):

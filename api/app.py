@@ -11,7 +11,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from api import pages, resources
-from api.admission import MOST_DISCARDED_AT_ONCE, Places, ViewWaits, requests_at_once
+from api.admission import MOST_DISCARDED_AT_ONCE, MOST_SIGNINS, Places, ViewWaits, requests_at_once
 from api.body import MAX_BODY_BYTES, check_framing, discard
 from api.dev_tokens import token_reader
 from api.metrics import HttpMetrics
@@ -81,6 +81,7 @@ def create_app(
         Places(at_once),
         ViewWaits(views, view_wait, max(1, at_once // 2)),
         Bodies(),
+        Bodies(MOST_SIGNINS),
         Bodies(MOST_DISCARDED_AT_ONCE),
     )
     metrics = HttpMetrics(service, views)

@@ -14,10 +14,13 @@ from werkzeug.exceptions import BadRequest, LengthRequired, RequestEntityTooLarg
 
 from api.admission import Busy
 from api.request_scope import rooms
+from api.slow_bodies import Bodies
 from application.strict_json import parse_object
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body; more is answered 413."""
+MAX_FORM_BYTES = 16 * 1024
+"""Largest form of signing in and out; a token is at most a quarter of it."""
 MAX_DEPTH = 20
 """Deepest nesting of objects and lists; the deepest schema has five."""
 MAX_DISCARDED = 8 * MAX_BODY_BYTES
@@ -42,16 +45,25 @@ def check_media_type() -> None:
 
 
 def receive() -> None:
-    """Read the whole body, once, and keep it for this request.
+    """Read the whole body of a caller, once, and keep it for this request.
 
     Raises ``LengthRequired`` (411), ``RequestEntityTooLarge`` (413), ``BadRequest`` when it broke off, ``Busy``.
     """
+    _receive(rooms().bodies, MAX_BODY_BYTES)
+
+
+def receive_form() -> None:
+    """Read a form that anybody may send: a small one, in places of its own. Raises what :func:`receive` does."""
+    _receive(rooms().signins, MAX_FORM_BYTES)
+
+
+def _receive(bodies: Bodies, most: int) -> None:
     if "HTTP_TRANSFER_ENCODING" in request.environ:
         raise LengthRequired
     length = request.content_length or 0
-    if length > MAX_BODY_BYTES:
+    if length > most:
         raise RequestEntityTooLarge
-    with rooms().bodies.reading(int(request.environ["SERVER_PORT"]), request.environ["REMOTE_ADDR"]):
+    with bodies.reading(int(request.environ["SERVER_PORT"]), request.environ["REMOTE_ADDR"]):
         g.body = request.get_data()
     if len(g.body) != length:
         raise BadRequest

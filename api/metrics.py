@@ -5,6 +5,7 @@ Which metrics there are, and that no label can carry an id or a name: :mod:`appl
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -40,23 +41,30 @@ class Readings(CollectorRegistry):
         self._stores = stores
         self._pools = pools
         self._threads = ThreadPoolExecutor(max(1, len(stores)), "metrics")
+        self._one_at_a_time = threading.Lock()
         self._asked: dict[str, Future[list[GaugeMetricFamily]]] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what answers in time. A store that hangs is not asked again before it has answered."""
-        for name, read in self._stores.items():
-            if name not in self._asked:
-                self._asked[name] = self._threads.submit(_all, read)
-        wait(list(self._asked.values()), timeout=LONGEST_SECONDS)
-        answered = {name: asked for name, asked in self._asked.items() if asked.done()}
+        answered = self._answered()
         available = {name for name, asked in answered.items() if asked.exception() is None}
         yield metrics.AVAILABLE.of(*((name in available, name) for name in self._stores))
-        for name in answered:
-            del self._asked[name]
         for name in available:
             yield from answered[name].result()
         yield from metric_readings.of_relay()
         yield from metric_readings.of_pools(self._pools)
+
+    def _answered(self) -> dict[str, Future[list[GaugeMetricFamily]]]:
+        """Ask, and return what was answered in time; one scrape after the other, should two come at once."""
+        with self._one_at_a_time:
+            for name, read in self._stores.items():
+                if name not in self._asked:
+                    self._asked[name] = self._threads.submit(_all, read)
+            wait(list(self._asked.values()), timeout=LONGEST_SECONDS)
+            answered = {name: asked for name, asked in self._asked.items() if asked.done()}
+            for name in answered:
+                del self._asked[name]
+            return answered
 
 
 def page(readings: Readings) -> bytes:

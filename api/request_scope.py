@@ -45,6 +45,7 @@ class Rooms:
     places: Places
     waits: ViewWaits
     bodies: Bodies
+    signins: Bodies
     discarded: Bodies
 
 

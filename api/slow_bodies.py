@@ -67,8 +67,13 @@ class Bodies:
             with self._lock:
                 late = {sender for since, sender in self._since.values() if time.monotonic() - since > self._seconds}
             for port, address in late:
-                ended = end_silent_connections(port, address, self._seconds)
-                log.warning("connections with slow bodies closed", count=ended)
+                try:
+                    ended = end_silent_connections(port, address, self._seconds)
+                except OSError as error:
+                    # No descriptor left to look with, perhaps: the next round looks again.
+                    log.warning("connections with slow bodies not closed", error=error)
+                else:
+                    log.warning("connections with slow bodies closed", count=ended)
 
 
 def end_silent_connections(port: int, address: str, seconds: float) -> int:

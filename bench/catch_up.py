@@ -18,7 +18,7 @@ from bench.spine import MAC, fill_topic, spine
 from consumers import topics
 from consumers.dead_letters import DeadLetters
 from consumers.runner import ProjectionRunner, Sources
-from consumers.topic_reader import TopicReader
+from consumers.worker import feed_of
 from projections.base import Projection
 from projections.catalogue import VIEWS
 from projections.positions import prepare
@@ -62,7 +62,7 @@ def catch_up(settings: Settings, name: str, head: int) -> None:
 
     sources = Sources(
         settings.views_dsn,
-        lambda: TopicReader(settings.brokers, settings.topic(topics.EVENTS), MAC),
+        feed_of(settings, MAC).reader,
         DeadLetters(settings.brokers, settings.topic(topics.DEADLETTERS)),
     )
     Runner(projection(name), sources, lambda *_: None).run(stop)

@@ -8,7 +8,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 
-from api.admission import MOST_BODIES, MOST_QUEUED, SPARE_THREADS, requests_at_once
+from api.admission import threads_needed
 from application.settings import Settings
 from cli.api import HEAD_SECONDS, MAX_HEAD_BYTES, MOST_CONNECTIONS, STOP_SECONDS
 
@@ -26,7 +26,7 @@ def main() -> None:
         websockets=False,
         backlog=MOST_CONNECTIONS,
         backpressure=MOST_CONNECTIONS,
-        blocking_threads=requests_at_once(Settings()) + MOST_QUEUED + MOST_BODIES + SPARE_THREADS,
+        blocking_threads=threads_needed(Settings()),
         workers_kill_timeout=STOP_SECONDS,
         log_enabled=False,
     ).serve()

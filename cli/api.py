@@ -6,7 +6,7 @@ import os
 
 import click
 
-from api.admission import MOST_AT_ONCE, MOST_BODIES, MOST_QUEUED, SPARE_THREADS, requests_at_once
+from api.admission import MOST_AT_ONCE, threads_needed
 from application.settings import Settings, variable
 from ops.ports import free_port, is_free
 
@@ -53,7 +53,7 @@ def command(threads: int | None) -> None:
         websockets=False,
         backlog=MOST_CONNECTIONS,
         backpressure=MOST_CONNECTIONS,
-        blocking_threads=requests_at_once(settings) + MOST_QUEUED + MOST_BODIES + SPARE_THREADS,
+        blocking_threads=threads_needed(settings),
         workers_kill_timeout=STOP_SECONDS,
         log_enabled=False,
     )

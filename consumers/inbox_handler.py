@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ _ATTEMPTS = 30
 _PAUSE_SECONDS = 0.02
 _REFUSED_SHAPE = "refused-message"
 """The operation under which a refusal is remembered when the message names none of ours."""
+_UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ def _rejected(message: Message, document: Mapping[str, Any]) -> Outcome:
 
 
 def _dead(raw: Raw, error: Exception) -> DeadLetter:
-    # What came in clear by mistake is not kept for another 90 days: the letter then tells where it lay, and why.
+    # What came in clear by mistake is not kept for another 90 days: the letter then tells where it lay, and why. A key
+    # that is no id is such a thing too, and may be so long that the letter would not fit its topic.
     value = raw.value if raw.value is not None and jose.is_encrypted(raw.value) else None
-    return DeadLetter.of(raw.key, value, raw.source, error)
+    key = raw.key if raw.key is not None and _UUID.fullmatch(raw.key) else None
+    return DeadLetter.of(key, value, raw.source, error)

@@ -21,7 +21,6 @@ from consumers.published import Published
 from consumers.released import Released
 from consumers.set_aside import SetAside
 from consumers.topic_feed import FeedReader
-from consumers.topic_reader import TopicReader
 from consumers.travel_log import TravelLog
 from consumers.unfit import errors_of_records
 from consumers.unfit_limits import UnfitLimits
@@ -29,7 +28,6 @@ from domain.errors import CasekeeperError, RecordUnfit, ViewsUnavailable
 from projections import positions, view_health
 from projections.base import PURGE, Projection
 
-Reader = TopicReader | FeedReader
 PAGE = 2_000
 _READ_SECONDS = 0.3
 _ELECTION_SECONDS = 1.0
@@ -45,7 +43,7 @@ class Sources:
     """What a runner reads from and writes to; ``reader`` makes a reader of the events topic."""
 
     views_dsn: str
-    reader: Callable[[], Reader]
+    reader: Callable[[], FeedReader]
     dead_letters: DeadLetters
     lock_prefix: str = ""
 
@@ -86,7 +84,7 @@ class ProjectionRunner:
                 reader.close()
                 self._sources.dead_letters.close()
 
-    def _lead(self, connection: Connection, reader: Reader, leadership: Leadership, stop: Event) -> None:
+    def _lead(self, connection: Connection, reader: FeedReader, leadership: Leadership, stop: Event) -> None:
         position = self._prepare(connection)
         while not stop.is_set() and leadership.held():
             page = reader.read(position, limit=PAGE, timeout=_READ_SECONDS)
@@ -102,7 +100,7 @@ class ProjectionRunner:
             self._chores(connection, position, reader)
             self._report("retrying" if self._tick_error else "running", self._tick_error)
 
-    def _count_foreign(self, reader: Reader) -> None:
+    def _count_foreign(self, reader: FeedReader) -> None:
         new, self._foreign = reader.foreign - self._foreign, reader.foreign
         if new:
             metrics.FOREIGN_RECORDS.inc(metrics.VIEW.known(self._projection.name), by=new)
@@ -197,7 +195,7 @@ class ProjectionRunner:
             self._tick_error = type(error).__name__
             log.warning("tick failed", view=self._projection.name, error=error)
 
-    def _chores(self, connection: Connection, position: int, reader: Reader) -> None:
+    def _chores(self, connection: Connection, position: int, reader: FeedReader) -> None:
         """Do, now and then, what can wait: take in what was released, and say that there is nothing more to read."""
         if time.monotonic() < self._chores_due:
             return

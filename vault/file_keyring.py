@@ -93,8 +93,14 @@ class FileKeyring:
             self._destroy(file)
 
     def secrets(self) -> list[str]:
-        """Return the names of the secrets there are, sorted."""
-        found = (_SECRET.fullmatch(name) for name in self._names())
+        """Return the names of the secrets there are, sorted.
+
+        Raises ``KeysUnavailable`` where there is not even a root: a volume that is not mounted has lost no secret.
+        """
+        names = self._names()
+        if not names:
+            raise _empty()
+        found = (_SECRET.fullmatch(name) for name in names)
         return sorted(match[1] for match in found if match)
 
     def _names(self) -> list[str]:
@@ -118,7 +124,7 @@ class FileKeyring:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
             if not self._names():
-                raise KeysUnavailable("the keyring's folder is empty: is its volume mounted?") from None
+                raise _empty() from None
             raise KeyMissing(name) from None
         except OSError:
             raise KeysUnavailable("a file of the keyring cannot be read") from None
@@ -180,6 +186,10 @@ class FileKeyring:
 
 def _root_name(ref: RootRef) -> str:
     return f"root-{ref.epoch:012d}-{ref.key_id.hex}.key"
+
+
+def _empty() -> KeysUnavailable:
+    return KeysUnavailable("the keyring's folder is empty: is its volume mounted?")
 
 
 def _secret_name(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from api.body import receive
+from api.body import receive_form
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
 from api.request_scope import peer, request_id, rooms
 from application import problems
@@ -66,7 +66,7 @@ def signin() -> Response:
 @blueprint.post("/signin")
 def sign_in() -> Response:
     """Take a token, or in development a person to sign in as, and start a session."""
-    receive()
+    receive_form()
     check_form()
     person = next((p for p in DEV_PEOPLE if p.key == request.form.get("as")), None)
     token = _development_token(person) if person else request.form.get("token", "").strip()
@@ -85,7 +85,7 @@ def sign_in() -> Response:
 @blueprint.post("/signout")
 def sign_out() -> Response:
     """End the session in this browser."""
-    receive()
+    receive_form()
     check_form()
     response = make_response(redirect("/signin", 303))
     response.delete_cookie(SESSION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,18 @@ from marshmallow import Schema, ValidationError
 from domain.errors import FieldProblem, InvalidInput
 
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MOST_PROBLEMS = 20
+"""So many problems are told of a body, the first ones: the answer must not be larger than what was sent."""
 
 
 def load(schema: type[Schema], body: Any) -> dict[str, Any]:
-    """Return the checked data of a body. Raises :class:`InvalidInput`."""
+    """Return the checked data of a body. Raises :class:`InvalidInput`, with at most 20 problems."""
     if not isinstance(body, dict):
         raise InvalidInput([FieldProblem("", "the body must be an object")])
     try:
         return dict(_made(schema).load(body))
     except ValidationError as error:
-        raise InvalidInput(list(_flatten(error.messages, ""))) from None
+        raise InvalidInput(list(islice(_flatten(error.messages, ""), MOST_PROBLEMS))) from None
 
 
 def load_identifier(name: str, value: UUID | str) -> UUID:

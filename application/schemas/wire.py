@@ -167,14 +167,22 @@ class PolicyVersionName(fields.Field[str]):
         return str(value)
 
 
+class _BoundedList(fields.List[Any]):
+    """A list whose length is looked at before its items: each of a hundred thousand would get a message of its own."""
+
+    def __init__(self, inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(inner, **kwargs)
+        self._lengths = range(least, most + 1)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list) and len(value) not in self._lengths:
+            raise ValidationError(f"must have {self._lengths[0]} to {self._lengths[-1]} items")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def bounded_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> fields.List[Any]:
     """Return a list field of ``least`` to ``most`` items."""
-
-    def check(items: list[Any]) -> None:
-        if not least <= len(items) <= most:
-            raise ValidationError(f"must have {least} to {most} items")
-
-    return fields.List(inner, validate=check, **kwargs)
+    return _BoundedList(inner, least, most, **kwargs)
 
 
 def set_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> fields.List[Any]:
@@ -183,10 +191,8 @@ def set_list(inner: fields.Field[Any], least: int, most: int, **kwargs: Any) -> 
     def check(items: list[Any]) -> None:
         if len(set(items)) != len(items):
             raise ValidationError("must not repeat an item")
-        if not least <= len(items) <= most:
-            raise ValidationError(f"must have {least} to {most} items")
 
-    return fields.List(inner, validate=check, **kwargs)
+    return _BoundedList(inner, least, most, validate=check, **kwargs)
 
 
 def _refuse(message: str) -> Any:

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg2
@@ -165,6 +166,24 @@ def test_a_store_that_hangs_delays_no_scrape_for_long_and_is_not_asked_again_mea
     for text in texts:
         assert scraped(text)["casekeeper_available", "keys"] == 0
         assert scraped(text)["casekeeper_log_head",] == 7
+
+
+def test_two_scrapes_at_once_are_both_answered():
+    both = threading.Barrier(2)
+
+    def slow():
+        time.sleep(0.2)
+        return (metrics.LOG_HEAD.of((7,)),)
+
+    readings = Readings({"store": slow}, {})
+
+    def scrape(_):
+        both.wait(10)
+        return page(readings).decode()
+
+    with ThreadPoolExecutor(2) as threads:
+        for text in threads.map(scrape, range(2)):
+            assert scraped(text)["casekeeper_log_head",] == 7
 
 
 def test_a_worker_answers_for_its_metrics_and_nothing_else(world, monkeypatch):

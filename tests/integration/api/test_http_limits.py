@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 from api_world import Caller
 
-from api.admission import Busy, Places
+from api.admission import MOST_BODIES, MOST_SIGNINS, Busy, Places
 from api.app import create_app
+from api.body import MAX_FORM_BYTES
 from application.examples import BODIES
 
 
@@ -164,3 +166,31 @@ def test_places_are_bounded_and_so_is_the_queue_for_them():
     work()
 
     assert sorted(outcomes) == ["after the wait"] * 3 + ["at once"] * 3 + ["done"] * 3
+
+
+def held(bodies, many):
+    """Hold so many places of bodies, as senders do who never send the end."""
+    stack = ExitStack()
+    for _ in range(many):
+        stack.enter_context(bodies.reading(1, "192.0.2.1"))
+    return stack
+
+
+def test_forms_that_never_end_take_no_place_from_callers(world):
+    app = made(world)
+    rooms = app.extensions["casekeeper"]
+    caller = Caller(app, world.token("service", "intake", "web-forms"))
+    with held(rooms.signins, MOST_SIGNINS):
+        refused = app.test_client().post("/signin", data={"token": "x"})
+        written = caller.post("/v1/subjects", BODIES["register_subject"])
+    with held(rooms.bodies, MOST_BODIES):
+        read = app.test_client().post("/signout", data={"form": "x"})
+
+    assert (refused.status_code, written.status_code) == (503, 201)
+    assert read.status_code != 503
+
+
+def test_a_form_of_signing_in_is_small(world):
+    answer = made(world).test_client().post("/signin", data={"token": "x" * MAX_FORM_BYTES})
+
+    assert answer.status_code == 413

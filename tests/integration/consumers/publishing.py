@@ -18,6 +18,7 @@ from application.caller import Caller
 from application.inbox_keys import current_jwk
 from application.service import Service
 from application.settings import Settings
+from consumers.clients import MAX_RECORD_BYTES
 from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
 from consumers.topics import DEADLETTERS, INBOX, INBOX_PARTITIONS, OUTCOMES
@@ -35,7 +36,7 @@ class Publisher:
         self.key = OKPKey.generate_key("Ed25519")
         body = {"service": name, "public_key": self.key.as_dict(private=False)["x"]}
         self.id = service.execute("register_publisher", OPERATOR, {}, body).body["id"]
-        self._producer = KafkaProducer(bootstrap_servers=settings.kafka, max_request_size=2_000_000)
+        self._producer = KafkaProducer(bootstrap_servers=settings.kafka, max_request_size=MAX_RECORD_BYTES)
 
     def sign(self, payload: bytes, **header: Any) -> str:
         return jws.serialize_compact(

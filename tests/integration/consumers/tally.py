@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from consumers.dead_letters import DeadLetters
 from consumers.runner import ProjectionRunner, Sources
+from consumers.topic_feed import TopicFeed
 from consumers.topics import DEADLETTERS
 from domain.errors import RecordUnfit
 from domain.record import Record
@@ -42,7 +43,7 @@ class Halting(Tally):
 
 def sources(copy: LogCopy) -> Sources:
     letters = DeadLetters(copy.settings.kafka, copy.settings.topic(DEADLETTERS))
-    return Sources(copy.settings.views_dsn, copy.reader, letters, copy.settings.topic_prefix)
+    return Sources(copy.settings.views_dsn, TopicFeed(copy.reader).reader, letters, copy.settings.topic_prefix)
 
 
 def tallying(copy: LogCopy, projection: Projection | None = None, kind: type[ProjectionRunner] = ProjectionRunner):

@@ -13,6 +13,7 @@ from joserfc.jwk import OctKey, OKPKey
 from publishing import OPERATOR, Publisher, answered, registered, taking
 
 from application.examples import BODIES
+from consumers.clients import MAX_RECORD_BYTES
 from tests.waiting import until
 
 PERSON = BODIES["register_subject"]
@@ -160,19 +161,32 @@ IN_CLEAR = {
 """Those that are, or may be, something else than ciphertext to one of our keys."""
 
 
+def test_a_key_that_is_no_id_is_not_kept_and_holds_nothing_up(service, settings, publisher, answers) -> None:
+    publisher.put(b"in clear", "jane.doe@example.org")
+    publisher.put(b"", "k" * (MAX_RECORD_BYTES - 90))
+    last = publisher.send("register_subject", PERSON)
+    with taking(service, settings):
+        answered(answers, last)
+        letters = until(lambda: (found := answers.dead_letters()) and len(found) == 2 and found)
+
+    assert [letter.key for letter in letters] == [None, None]
+
+
 def test_hostile_messages_are_set_aside_and_stop_nothing(service, settings, publisher, answers) -> None:
     before = registered(service)
     sent = {}
+    keys = {name: str(uuid4()) for name in HOSTILE}
     for name, (make, _) in HOSTILE.items():
         made = make(publisher)
         sent[name] = made.encode() if isinstance(made, str) else made
-        publisher.put(sent[name], name)
+        publisher.put(sent[name], keys[name])
     last = publisher.send("register_subject", PERSON)
     with taking(service, settings) as part:
         answered(answers, last)
         letters = until(lambda: (found := answers.dead_letters()) and len(found) == len(HOSTILE) and found)
 
-    by_name = {letter.key.decode(): letter for letter in letters}
+    names = {key: name for name, key in keys.items()}
+    by_name = {names[letter.key.decode()]: letter for letter in letters}
     kept = {name: letter.value for name, letter in by_name.items() if name != "tampered header"}
     assert kept == {name: None if name in IN_CLEAR else sent[name] for name in kept}
     errors = {name: dict(letter.headers)["ck-error"] for name, letter in by_name.items()}

@@ -49,7 +49,7 @@ def test_what_an_append_reads_does_not_grow_with_the_table(events_dsn: str, tabl
         for _ in range(COMMANDS):
             append_and_repeat(log)
 
-    assert _index_entries_read(events_dsn) < ROWS
+    assert 0 < _index_entries_read(events_dsn) < ROWS
 
 
 def _index_entries_read(dsn: str) -> int:

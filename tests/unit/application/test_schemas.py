@@ -140,3 +140,12 @@ def test_any_json_is_taken_or_refused_and_nothing_else(body: Any, operation: str
     except InvalidInput as refusal:
         taken = {"refused": refusal.problems}
     assert isinstance(taken, dict)
+
+
+def test_of_many_things_wrong_the_first_are_told() -> None:
+    found = problems("grant_consent", {**BODIES["grant_consent"], "categories": [0] * 100_000})
+    assert found == {"categories": "must have 1 to 6 items"}
+
+    with pytest.raises(InvalidInput) as refusal:
+        load(OPERATIONS["grant_consent"].schema, {f"unknown_{n}": MARKER for n in range(10_000)})
+    assert len(refusal.value.problems) == 20

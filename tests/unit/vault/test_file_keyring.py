@@ -228,3 +228,14 @@ def test_no_folder_and_an_empty_folder_are_outages(keyring, folder, tmp_path):
     with pytest.raises(KeysUnavailable, match="mounted"):
         keyring.secret("relay-mac")
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_lost_everything_is_an_outage_and_not_a_keyring_without_secrets(keyring, folder):
+    keyring.create_root(1)
+    keyring.secret("relay-mac")
+    assert keyring.secrets() == ["relay-mac"]
+    for file in folder.glob("*.key"):
+        file.unlink()
+
+    with pytest.raises(KeysUnavailable):
+        keyring.secrets()
