@@ -138,7 +138,7 @@ def test_who_is_interrupted_while_waiting_leaves_the_line() -> None:
 
     def interrupt() -> None:
         waiting_for(lambda: len(group._line) == 1)
-        time.sleep(0.1)  # from standing in line to waiting are a few steps more
+        time.sleep(1.0)  # from standing in line to waiting are a few steps more
         signal.pthread_kill(main, signal.SIGINT)
 
     with ThreadPoolExecutor(3) as pool:
