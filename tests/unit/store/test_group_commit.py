@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -14,6 +14,14 @@ import pytest
 from domain.errors import ConcurrencyConflict, StoreUnavailable
 from store.append import AppendCommand, Appended, NewEvent
 from store.group_commit import MAX_COMMANDS, GroupCommit, _Waiting
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt, also where it is ignored because the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def command(number: int = 1) -> AppendCommand:
@@ -138,7 +146,7 @@ def test_who_is_interrupted_while_waiting_leaves_the_line() -> None:
 
     def interrupt() -> None:
         waiting_for(lambda: len(group._line) == 1)
-        time.sleep(1.0)  # from standing in line to waiting are a few steps more
+        time.sleep(0.1)  # from standing in line to waiting are a few steps more
         signal.pthread_kill(main, signal.SIGINT)
 
     with ThreadPoolExecutor(3) as pool:
