@@ -102,8 +102,9 @@ def test_an_api_killed_around_the_commit_answers_the_repeated_call(
     stage.fault_free()
 
 
-def test_an_api_whose_parent_dies_while_it_starts_does_not_stay(stage: Stage) -> None:
-    launcher = (LAUNCHER, "api.serving:_die_with_parent", "before", "1", "--parent", "--")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_api_whose_parent_dies_while_it_starts_does_not_stay(stage: Stage, when: str) -> None:
+    launcher = (LAUNCHER, "api.serving:_die_with_parent", when, "1", "--parent", "--")
     dying = stage.copy.add("orphan", "api", launcher=launcher)
 
     assert dying.process.wait(30) == -signal.SIGKILL
