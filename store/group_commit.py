@@ -53,16 +53,15 @@ class GroupCommit:
     def append(self, command: AppendCommand) -> Appended:
         """Block until the command is durable. Raises what ``commit`` answered for it, or ``StoreUnavailable``."""
         waiting = _Waiting(command)
-        with self._state:
-            if self._closed:
-                raise StoreUnavailable("the event store is closed")
-            self._line.append(waiting)
-            waiting.leads = not self._led
-            self._led = True
-        if not waiting.leads:
-            self._wait(waiting)
-        if waiting.outcome is None:
-            self._lead()
+        try:
+            self._join(waiting)
+            if not waiting.leads:
+                waiting.called.acquire()
+            if waiting.outcome is None:
+                self._lead(waiting)
+        except BaseException:
+            self._leave(waiting)
+            raise
         assert waiting.outcome is not None
         if isinstance(waiting.outcome, Appended):
             return waiting.outcome
@@ -74,47 +73,55 @@ class GroupCommit:
             self._closed = True
             self._idle.wait_for(lambda: not self._led)
 
-    def _wait(self, waiting: _Waiting) -> None:
-        try:
-            waiting.called.acquire()
-        except BaseException:
-            # Interrupted (Ctrl-C): it leaves the line, and the lead with it, if it was just called to lead.
-            with self._state:
-                if waiting in self._line:
-                    self._line.remove(waiting)
-            if waiting.leads and waiting.outcome is None:
-                self._hand_over()
-            raise
+    def _join(self, waiting: _Waiting) -> None:
+        with self._state:
+            if self._closed:
+                raise StoreUnavailable("the event store is closed")
+            # In this order, so that an interrupt leaves nobody in line whom no one will call.
+            waiting.leads = not self._led
+            self._led = True
+            self._line.append(waiting)
 
-    def _lead(self) -> None:
-        """Commit one batch, whose first command is this thread's own."""
+    def _leave(self, waiting: _Waiting) -> None:
+        """Take who was interrupted (Ctrl-C) out of the line, and the lead from it if it has that."""
+        with self._state:
+            if waiting in self._line:
+                self._line.remove(waiting)
+        self._hand_over(waiting)
+
+    def _lead(self, leader: _Waiting) -> None:
+        """Commit one batch, whose first command is the leader's own."""
         batch: list[_Waiting] = []
         outcomes: Sequence[Outcome] = ()
         try:
-            batch = self._gather()
+            self._gather(batch)
             outcomes = self._commit([waiting.command for waiting in batch])
         except Exception as error:
             outcomes = [copy.copy(error) for _ in batch]
         finally:
             # The next batch starts first: while it is committed, the threads of this one go on with their work.
-            self._hand_over()
+            self._hand_over(leader)
             unknown = OutcomeUnknown("interrupted while committing: call again with the same command")
             for n, waiting in enumerate(batch):
                 waiting.outcome = outcomes[n] if outcomes else copy.copy(unknown)
                 waiting.called.release()
         self._committed(len(batch))
 
-    def _gather(self) -> list[_Waiting]:
+    def _gather(self, batch: list[_Waiting]) -> None:
+        """Take the first in line into ``batch``, the leader before all; whoever is taken is told how it ended."""
         with self._state:
-            batch = [self._line.popleft()]
+            batch.append(self._line.popleft())
             size = batch[0].command.size()
             while self._line and len(batch) < MAX_COMMANDS and size < MAX_BYTES:
                 batch.append(self._line.popleft())
                 size += batch[-1].command.size()
-        return batch
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, leader: _Waiting) -> None:
+        """Pass the lead on, if ``leader`` has it still."""
         with self._idle:
+            if not leader.leads:
+                return
+            leader.leads = False
             if self._line:
                 self._line[0].leads = True
                 self._line[0].called.release()

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain.errors import ConcurrencyConflict, StoreUnavailable
+from domain.errors import ConcurrencyConflict, OutcomeUnknown, StoreUnavailable
+from store import group_commit
 from store.append import AppendCommand, Appended, NewEvent
 from store.group_commit import MAX_COMMANDS, GroupCommit, _Waiting
 
@@ -163,23 +164,29 @@ def test_who_is_interrupted_while_waiting_leaves_the_line() -> None:
     assert store.batches == [[1], [3]]
 
 
-def test_who_is_interrupted_when_called_to_lead_hands_the_lead_on() -> None:
+def test_who_is_interrupted_when_called_to_lead_hands_the_lead_on(monkeypatch) -> None:
+    def waiting(of: AppendCommand) -> _Waiting:
+        made = _Waiting(of)
+        if number(of) == 2:
+            made.called = _Interrupting(made)
+        return made
+
+    monkeypatch.setattr(group_commit, "_Waiting", waiting)
     store = Store()
     store.go.clear()
     group = GroupCommit(store.commit)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         first = pool.submit(group.append, command(1))
         waiting_for(lambda: len(store.batches) == 1)
-        called = _Waiting(command(2))
-        group._line.append(called)
-        called.called = _Interrupting(called)
-        second = pool.submit(group.append, command(3))
+        called = pool.submit(group.append, command(2))
+        waiting_for(lambda: len(group._line) == 1)
+        third = pool.submit(group.append, command(3))
         waiting_for(lambda: len(group._line) == 2)
         store.go.set()
         assert first.result(10).positions == (1,)
-        with pytest.raises(KeyboardInterrupt):
-            group._wait(called)
-        assert second.result(10).positions == (3,)
+        assert isinstance(called.exception(10), KeyboardInterrupt)
+        assert third.result(10).positions == (3,)
+    assert store.batches == [[1], [3]]
 
 
 class _Interrupting:
@@ -194,6 +201,54 @@ class _Interrupting:
 
     def release(self) -> None:
         """Nobody sleeps on it."""
+
+
+class _InterruptedAfter:
+    """A lock whose holder is interrupted once, as by a signal, at the moment at which it has let go of it."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock, self._times = lock, 1
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+        self._times -= 1
+        if self._times == 0:
+            raise KeyboardInterrupt
+
+
+def test_who_is_interrupted_between_standing_in_line_and_leading_leaves_nothing_behind() -> None:
+    store = Store()
+    group = GroupCommit(store.commit)
+    group._state = _InterruptedAfter(group._state)
+    with pytest.raises(KeyboardInterrupt):
+        group.append(command(1))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(group.append, command(2)).result(10).positions == (2,)
+        pool.submit(group.close).result(10)
+    assert store.batches == [[2]]
+
+
+def test_when_the_leader_is_interrupted_after_gathering_each_of_the_batch_is_told() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+        second = pool.submit(group.append, command(2))
+        waiting_for(lambda: len(group._line) == 1)
+        third = pool.submit(group.append, command(3))
+        waiting_for(lambda: len(group._line) == 2)
+        group._state = _InterruptedAfter(group._state)
+        store.go.set()
+        assert first.result(10).positions == (1,)
+        assert isinstance(second.exception(10), KeyboardInterrupt)
+        assert isinstance(third.exception(10), OutcomeUnknown)
+        assert pool.submit(group.append, command(4)).result(10).positions == (4,)
+    assert store.batches == [[1], [4]]
 
 
 def test_closing_finishes_who_waits_and_refuses_who_comes() -> None:
