@@ -6,6 +6,7 @@ The body's MAC key lives a day and is then destroyed, so that a record can confi
 from __future__ import annotations
 
 import hmac
+import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ class IdempotencyKeys:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+        self._keeping = threading.Lock()
         self._kept: dict[str, tuple[float, bytes]] = {}
 
     def key(self, caller: Caller, key: str) -> str:
@@ -47,11 +49,13 @@ class IdempotencyKeys:
     def _secret(self, name: str) -> bytes:
         """Return a MAC key, read from the keyring again after as long as data keys are cached."""
         read_at = time.monotonic()
-        expires, key = self._kept.get(name, (0.0, b""))
+        with self._keeping:
+            expires, key = self._kept.get(name, (0.0, b""))
         if expires <= read_at:
-            self._kept = {n: kept for n, kept in self._kept.items() if kept[0] > read_at}
             key = self._vault.secret(name)
-            self._kept[name] = (read_at + LONGEST_CACHE_SECONDS, key)
+            with self._keeping:
+                self._kept = {n: kept for n, kept in self._kept.items() if kept[0] > read_at}
+                self._kept[name] = (read_at + LONGEST_CACHE_SECONDS, key)
         return key
 
     def record(
@@ -85,6 +89,7 @@ class IdempotencyKeys:
         kept = {self.day(now + timedelta(days=days)) for days in (-1, 0, 1)}
         old = [name for name in self._vault.secrets() if name.startswith(_DAY_KEY) and name not in kept]
         for name in old:
-            self._kept.pop(name, None)
+            with self._keeping:
+                self._kept.pop(name, None)
             self._vault.destroy_secret(name)
         return old

@@ -85,7 +85,7 @@ class Caller:
                 return None
             if status not in (0, 409, 503):
                 self.journal.note("strange", mark, status=status)
-                raise AssertionError(f"status {status} to {path}")
+                raise AssertionError(f"status {status} to {path}: {answer.get('type', 'no problem document')}")
             mark = mark if repeat else str(uuid4())
             time.sleep(0.1)
         raise AssertionError(f"no answer to {path} in {_PATIENCE_SECONDS} s")
