@@ -138,7 +138,7 @@ def test_a_clock_that_differs_is_named(stage: Stage) -> None:
     dsn = psycopg2.extensions.make_dsn(server.dsn(WORKER), options="-csearch_path=ahead,public,pg_catalog")
     said = doctor(stage, CASEKEEPER_VIEWS_DSN=dsn)
 
-    assert said.says("clock", "600.")
+    assert said.says("clock", "599.") or said.says("clock", "600.")
     assert said.says("clock", "clock of views")
 
 
