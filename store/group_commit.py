@@ -54,8 +54,7 @@ class GroupCommit:
         """Block until the command is durable. Raises what ``commit`` answered for it, or ``StoreUnavailable``."""
         waiting = _Waiting(command)
         try:
-            self._join(waiting)
-            if not waiting.leads:
+            if not self._join(waiting):
                 waiting.called.acquire()
             if waiting.outcome is None:
                 self._lead(waiting)
@@ -73,14 +72,16 @@ class GroupCommit:
             self._closed = True
             self._idle.wait_for(lambda: not self._led)
 
-    def _join(self, waiting: _Waiting) -> None:
+    def _join(self, waiting: _Waiting) -> bool:
+        """Stand in line; return whether it leads at once, which may change as soon as others move."""
         with self._state:
             if self._closed:
                 raise StoreUnavailable("the event store is closed")
             # In this order, so that an interrupt leaves nobody in line whom no one will call.
-            waiting.leads = not self._led
+            leads = waiting.leads = not self._led
             self._led = True
             self._line.append(waiting)
+            return leads
 
     def _leave(self, waiting: _Waiting) -> None:
         """Take who was interrupted (Ctrl-C) out of the line, and the lead from it if it has that."""

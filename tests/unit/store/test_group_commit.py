@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -59,6 +59,16 @@ def waiting_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def in_turn(pool: ThreadPoolExecutor, group: GroupCommit, store: Store) -> list[Future[Appended]]:
+    """Return the appends of 1, which a held store is at, and of 2 and then 3, which stand in line behind it."""
+    calls = [pool.submit(group.append, command(1))]
+    waiting_for(lambda: len(store.batches) == 1)
+    for behind in (1, 2):
+        calls.append(pool.submit(group.append, command(behind + 1)))
+        waiting_for(lambda behind=behind: len(group._line) == behind)
+    return calls
 
 
 def test_each_caller_gets_its_own_answer_and_commits_never_overlap() -> None:
@@ -176,12 +186,7 @@ def test_who_is_interrupted_when_called_to_lead_hands_the_lead_on(monkeypatch) -
     store.go.clear()
     group = GroupCommit(store.commit)
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(group.append, command(1))
-        waiting_for(lambda: len(store.batches) == 1)
-        called = pool.submit(group.append, command(2))
-        waiting_for(lambda: len(group._line) == 1)
-        third = pool.submit(group.append, command(3))
-        waiting_for(lambda: len(group._line) == 2)
+        first, called, third = in_turn(pool, group, store)
         store.go.set()
         assert first.result(10).positions == (1,)
         assert isinstance(called.exception(10), KeyboardInterrupt)
@@ -231,17 +236,46 @@ def test_who_is_interrupted_between_standing_in_line_and_leading_leaves_nothing_
     assert store.batches == [[2]]
 
 
+class _SlowToLetGo:
+    """A lock whose holder, once it has let go, goes on only when a condition holds."""
+
+    def __init__(self, lock: threading.Lock, condition: Callable[[], bool]) -> None:
+        self._lock, self._condition = lock, condition
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+        waiting_for(self._condition)
+
+
+def test_who_is_called_to_lead_before_it_came_to_wait_leads() -> None:
+    store = Store()
+    store.go.clear()
+    group = GroupCommit(store.commit)
+    free = group._state
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(group.append, command(1))
+        waiting_for(lambda: len(store.batches) == 1)
+
+        def called_to_lead() -> bool:
+            group._state = free
+            store.go.set()
+            return group._line[0].leads
+
+        group._state = _SlowToLetGo(free, called_to_lead)
+        assert group.append(command(2)).positions == (2,)
+        assert first.result(10).positions == (1,)
+    assert store.batches == [[1], [2]]
+
+
 def test_when_the_leader_is_interrupted_after_gathering_each_of_the_batch_is_told() -> None:
     store = Store()
     store.go.clear()
     group = GroupCommit(store.commit)
     with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(group.append, command(1))
-        waiting_for(lambda: len(store.batches) == 1)
-        second = pool.submit(group.append, command(2))
-        waiting_for(lambda: len(group._line) == 1)
-        third = pool.submit(group.append, command(3))
-        waiting_for(lambda: len(group._line) == 2)
+        first, second, third = in_turn(pool, group, store)
         group._state = _InterruptedAfter(group._state)
         store.go.set()
         assert first.result(10).positions == (1,)
