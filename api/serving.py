@@ -44,13 +44,16 @@ def application(replay_source: Callable[[Settings, Vault], Replay] | None = None
 
 
 def _die_with_parent() -> None:
-    """Ask the kernel to end this worker when the process that started it ends, even by SIGKILL (Linux)."""
+    """Have the kernel kill this worker when the process that started it ends, even by SIGKILL (Linux).
+
+    With SIGKILL: who could cut a graceful stop short is gone, and one that hangs would hold the port for ever.
+    """
     parent = multiprocessing.parent_process()
     started_by = os.getppid() if parent is None else parent.pid
     # The worker is forked with the server's own handler, which here would only swallow the signal until the worker
     # sets one itself; while it starts nothing is in flight.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # It may have ended before this process came to ask.
     if os.getppid() != started_by:
         raise SystemExit(1)

@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from api_world import api_process, environment
@@ -103,8 +105,12 @@ def test_sigterm_finishes_what_is_under_way_and_ends_with_0(world):
     assert "Traceback" not in err
 
 
-def test_the_worker_ends_when_the_process_that_started_it_is_killed(world):
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_worker_ends_when_the_process_that_started_it_is_killed(world, hangs):
     with api_process(world) as (port, process):
+        if hangs:
+            for worker in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.kill(int(worker), signal.SIGSTOP)
         process.kill()
         process.wait(timeout=10)
         deadline, pause = time.monotonic() + 10, threading.Event()
