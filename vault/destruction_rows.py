@@ -5,7 +5,7 @@ Every function takes an open cursor; driver errors pass through.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -21,8 +21,21 @@ _LOCK = 0x636B6479
 
 
 @dataclass(frozen=True)
+class Request:
+    """What to destroy under one certificate: whole people, single scopes, or both."""
+
+    certificate_id: UUID
+    at: datetime
+    subject_ids: frozenset[UUID]
+    scope_ids: frozenset[UUID]
+
+
+@dataclass(frozen=True)
 class DestructionRecord:
-    """One rotation: its certificate, its epochs, the nodes it changed, and when it was finished (``None``: not yet)."""
+    """A certificate's part in a rotation: its epochs, and when it was finished (``None``: not yet).
+
+    Certificates destroyed together share the epochs; the nodes that the rotation changed stand with the first of them.
+    """
 
     certificate_id: UUID
     epoch_before: int
@@ -56,36 +69,33 @@ def lock_nodes(cursor: Cursor, root: Root, person_ids: Collection[UUID]) -> list
     return tree_rows.nodes_and_children(cursor, path)
 
 
-def insert_destruction(
-    cursor: Cursor,
-    certificate_id: UUID,
-    at: datetime,
-    epochs: tuple[int, int],
-    changed: Collection[Node],
+def insert_destructions(
+    cursor: Cursor, requests: Sequence[Request], epochs: tuple[int, int], changed: Collection[Node]
 ) -> None:
-    """Record a rotation as under way."""
-    cursor.execute(
-        """
-        INSERT INTO destruction (certificate_id, requested_at, epoch_before, epoch_after, changed)
-        VALUES (%s, %s, %s, %s, %s::uuid[])
-        """,
-        (certificate_id, at, *epochs, [node.node_id for node in changed]),
+    """Record a rotation as under way, with every certificate it is for."""
+    rest: list[UUID] = []
+    execute_values(
+        cursor,
+        "INSERT INTO destruction (certificate_id, requested_at, epoch_before, epoch_after, changed) VALUES %s",
+        [
+            (request.certificate_id, request.at, *epochs, rest if number else [node.node_id for node in changed])
+            for number, request in enumerate(requests)
+        ],
+        template="(%s, %s, %s, %s, %s::uuid[])",
     )
 
 
-def insert_destroyed(
-    cursor: Cursor, certificate_id: UUID, at: datetime, people: Collection[UUID], scopes: Mapping[UUID, bytes]
-) -> None:
-    """Record people destroyed whole, and scopes with the fingerprints of their keys."""
+def insert_destroyed(cursor: Cursor, request: Request, people: Collection[UUID], scopes: Mapping[UUID, bytes]) -> None:
+    """Record what is destroyed under one certificate: people, and scopes with the fingerprints of their keys."""
     execute_values(
         cursor,
         "INSERT INTO destroyed_person (subject_id, certificate_id, destroyed_at) VALUES %s",
-        [(subject_id, certificate_id, at) for subject_id in people],
+        [(subject_id, request.certificate_id, request.at) for subject_id in people],
     )
     execute_values(
         cursor,
         "INSERT INTO destroyed_scope (scope_id, certificate_id, destroyed_at, fingerprint) VALUES %s",
-        [(scope_id, certificate_id, at, fingerprint) for scope_id, fingerprint in scopes.items()],
+        [(scope_id, request.certificate_id, request.at, fingerprint) for scope_id, fingerprint in scopes.items()],
     )
 
 
@@ -107,8 +117,14 @@ def find_destruction(cursor: Cursor, certificate_id: UUID) -> DestructionRecord 
     return DestructionRecord(*row) if row else None
 
 
+def certificates_used(cursor: Cursor, certificate_ids: Collection[UUID]) -> set[UUID]:
+    """Return under which of these certificates something was destroyed before."""
+    cursor.execute("SELECT certificate_id FROM destruction WHERE certificate_id = ANY (%s)", (list(certificate_ids),))
+    return {certificate_id for (certificate_id,) in cursor.fetchall()}
+
+
 def unfinished(cursor: Cursor) -> list[DestructionRecord]:
-    """Return the rotations that are committed and whose old root key may still be there."""
+    """Return the destructions of a rotation that is committed and whose old root key may still be there."""
     cursor.execute(
         """
         SELECT certificate_id, epoch_before, epoch_after, changed, finished_at
@@ -118,11 +134,14 @@ def unfinished(cursor: Cursor) -> list[DestructionRecord]:
     return [DestructionRecord(*row) for row in cursor.fetchall()]
 
 
-def finish(cursor: Cursor, certificate_id: UUID) -> None:
-    """Record that the old root key is gone, as of now."""
+def finish(cursor: Cursor, certificate_ids: Collection[UUID]) -> None:
+    """Record that the old root key is gone, as of now: the same moment for all of them."""
     cursor.execute(
-        "UPDATE destruction SET finished_at = clock_timestamp() WHERE certificate_id = %s AND finished_at IS NULL",
-        (certificate_id,),
+        """
+        UPDATE destruction SET finished_at = statement_timestamp()
+        WHERE certificate_id = ANY (%s) AND finished_at IS NULL
+        """,
+        (list(certificate_ids),),
     )
 
 
@@ -135,14 +154,14 @@ def destroyed_scopes(cursor: Cursor, certificate_id: UUID) -> list[tuple[UUID, b
     return [(scope_id, bytes(fingerprint)) for scope_id, fingerprint in cursor.fetchall()]
 
 
-def left_over(cursor: Cursor, certificate_id: UUID) -> int:
-    """Return how many keys destroyed under a certificate still have a row."""
+def left_over(cursor: Cursor, certificate_ids: Collection[UUID]) -> int:
+    """Return how many keys destroyed under these certificates still have a row."""
     cursor.execute(
         """
         SELECT count(*) FROM key_node n
-        WHERE n.node_id IN (SELECT scope_id FROM destroyed_scope WHERE certificate_id = %(id)s
-                            UNION ALL SELECT subject_id FROM destroyed_person WHERE certificate_id = %(id)s)
+        WHERE n.node_id IN (SELECT scope_id FROM destroyed_scope WHERE certificate_id = ANY (%(ids)s)
+                            UNION ALL SELECT subject_id FROM destroyed_person WHERE certificate_id = ANY (%(ids)s))
         """,
-        {"id": certificate_id},
+        {"ids": list(certificate_ids)},
     )
     return int(cursor.fetchone()[0])

@@ -9,6 +9,7 @@ Order, and what a kill after each step leaves:
 4. the old root key destroyed: now it is true;
 5. the end recorded.
 
+Certificates that are due together share one rotation: their people share the upper path, and the root changes once.
 A copy of the changed rows that is kept elsewhere belongs between 3 and 4. One session at a time does all this, behind
 an advisory lock of the same connection that commits, so nobody else can be at it while the fate of a COMMIT is open.
 If one row does not open, nothing is destroyed and ``Tampered`` is raised.
@@ -16,7 +17,7 @@ If one row does not open, nothing is destroyed and ``Tampered`` is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,7 @@ from psycopg2.extensions import cursor as Cursor
 from domain.errors import FieldProblem, InvalidInput, KeyNeverExisted, KeysUnavailable, Tampered
 from vault import destruction_rows, tree_rows
 from vault.connections import Connections, transaction, unavailable
-from vault.destruction_rows import DestructionRecord
+from vault.destruction_rows import DestructionRecord, Request
 from vault.keyring import KeyMissing, Keyring, RootRef, lacks
 from vault.nodes import OpenedTree
 from vault.rotation import rotate
@@ -41,16 +42,6 @@ OLD_ROOT_DESTROYED = "old root destroyed"
 RECORDED = "recorded"
 STEPS = (ROOT_CREATED, REWRAPPED, VERIFIED, OLD_ROOT_DESTROYED, RECORDED)
 """The names of all steps, in order."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to destroy under one certificate: whole people, single scopes, or both."""
-
-    certificate_id: UUID
-    at: datetime
-    subject_ids: frozenset[UUID]
-    scope_ids: frozenset[UUID]
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,10 @@ class Destruction:
     scope_ids: list[UUID]
 
 
+Outcome = Destruction | KeyNeverExisted | InvalidInput
+"""What became of one request: what was destroyed, or why nothing was."""
+
+
 class _BusyError(Exception):
     """Another session destroys keys just now."""
 
@@ -80,24 +75,29 @@ class Forgetting:
         self._keyring = keyring
         self._after_step = after_step
 
-    def destroy(self, request: Request) -> Destruction:
-        """Destroy what is asked for, finishing first what an earlier call left.
+    def destroy(self, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+        """Destroy what is asked for in one rotation, finishing first what an earlier call left.
 
-        Repeated under the same certificate it returns the first outcome; ``InvalidInput`` if that left out something
-        now asked for. Raises ``KeyNeverExisted``, ``KeysUnavailable``, ``KeyringMismatch``, ``Tampered``.
+        Returns an outcome for each certificate. One repeated under the same certificate is the first one again;
+        ``InvalidInput`` if that left out something now asked for; ``KeyNeverExisted`` for a scope nobody made. What two
+        requests ask for goes under the certificate of the first. Raises ``KeysUnavailable``, ``KeyringMismatch``,
+        ``Tampered``.
         """
         with self._alone(destruction_rows.lock_destructions) as session:
             self._finish(session)
-            if not self._done(session, request):
+            refused: dict[UUID, Outcome] = {}
+            due = self._due(session, requests, refused)
+            if due:
                 with session.cursor() as cursor:
                     epoch = tree_rows.read_root(cursor).ref.epoch + 1
                 ref = self._keyring.create_root(epoch)
                 self._after_step(ROOT_CREATED)
                 with transaction(session) as cursor:
-                    self._rewrap(cursor, request, ref)
+                    self._rewrap(cursor, due, ref)
                 self._after_step(REWRAPPED)
                 self._finish(session)
-            return _outcome(session, request.certificate_id)
+            certificates = [request.certificate_id for request in requests]
+            return {id_: refused.get(id_) or _outcome(session, id_) for id_ in certificates}
 
     def resume(self) -> None:
         """Finish what an earlier process left, unless another is at it. Raises like :meth:`destroy`."""
@@ -118,21 +118,31 @@ class Forgetting:
         except KeyMissing:
             raise lacks(self._keyring, self._connections.read(tree_rows.read_root).ref) from None
 
-    def _done(self, session: Connection, request: Request) -> bool:
+    def _due(self, session: Connection, requests: Sequence[Request], refused: dict[UUID, Outcome]) -> list[Request]:
+        """Return the requests that are not done yet; put those that cannot be done into ``refused``."""
+        scope_ids = {scope_id for request in requests for scope_id in request.scope_ids}
+        subject_ids = {subject_id for request in requests for subject_id in request.subject_ids}
         with session.cursor() as cursor:
-            found = destruction_rows.find_destruction(cursor, request.certificate_id)
-            known = tree_rows.scopes_by_id(cursor, request.scope_ids)
-            gone = tree_rows.destroyed_people(cursor, request.subject_ids)
-        if unknown := request.scope_ids - known.keys():
-            raise KeyNeverExisted(min(unknown))
-        if found and (gone != request.subject_ids or not all(record.erased for record in known.values())):
-            raise InvalidInput([FieldProblem("certificate_id", "was used for another destruction")])
-        return found is not None
+            done = destruction_rows.certificates_used(cursor, [request.certificate_id for request in requests])
+            known = tree_rows.scopes_by_id(cursor, scope_ids)
+            gone = tree_rows.destroyed_people(cursor, subject_ids)
+        due = []
+        for request in requests:
+            if unknown := request.scope_ids - known.keys():
+                refused[request.certificate_id] = KeyNeverExisted(min(unknown))
+            elif request.certificate_id not in done:
+                due.append(request)
+            elif not (request.subject_ids <= gone and all(known[scope_id].erased for scope_id in request.scope_ids)):
+                problem = FieldProblem("certificate_id", "was used for another destruction")
+                refused[request.certificate_id] = InvalidInput([problem])
+        return due
 
-    def _rewrap(self, cursor: Cursor, request: Request, ref: RootRef) -> None:
+    def _rewrap(self, cursor: Cursor, due: Sequence[Request], ref: RootRef) -> None:
         root = tree_rows.take_root(cursor)
-        people = request.subject_ids - tree_rows.destroyed_people(cursor, request.subject_ids)
-        asked = tree_rows.scopes_by_id(cursor, request.scope_ids).values()
+        asked_people = {subject_id for request in due for subject_id in request.subject_ids}
+        asked_scopes = {scope_id for request in due for scope_id in request.scope_ids}
+        people = asked_people - tree_rows.destroyed_people(cursor, asked_people)
+        asked = tree_rows.scopes_by_id(cursor, asked_scopes).values()
         concerned = people | {record.scope.subject_id for record in asked}
         nodes = destruction_rows.lock_nodes(cursor, root, concerned)
         records = [record for record in tree_rows.scopes_of(cursor, concerned) if not record.erased]
@@ -140,13 +150,17 @@ class Forgetting:
         fingerprints = {
             record.scope_id: tree.key(record.scope_id).fingerprint()
             for record in records
-            if record.scope.subject_id in people or record.scope_id in request.scope_ids
+            if record.scope.subject_id in people or record.scope_id in asked_scopes
         }
         removed = fingerprints.keys() | (people & tree.nodes.keys())
         changed = rotate(tree, removed, ref, self._keyring.load_root(ref))
-        certificate = request.certificate_id
-        destruction_rows.insert_destruction(cursor, certificate, request.at, (root.ref.epoch, ref.epoch), changed)
-        destruction_rows.insert_destroyed(cursor, certificate, request.at, people, fingerprints)
+        destruction_rows.insert_destructions(cursor, due, (root.ref.epoch, ref.epoch), changed)
+        of_person = {record.scope_id: record.scope.subject_id for record in records}
+        for request in due:
+            mine = people & request.subject_ids
+            gone = {s for s in fingerprints if s in request.scope_ids or of_person[s] in mine}
+            destruction_rows.insert_destroyed(cursor, request, mine, {s: fingerprints.pop(s) for s in gone})
+            people -= mine
         tree_rows.set_root(cursor, ref)
         destruction_rows.delete_nodes(cursor, removed)
         if tree_rows.update_nodes(cursor, changed) != len(changed):
@@ -173,15 +187,15 @@ class Forgetting:
         try:
             with fresh.cursor() as cursor:
                 root = tree_rows.read_root(cursor)
-                for record in unfinished:
-                    nodes = tree_rows.paths(cursor, record.changed)
-                    scopes = tree_rows.scopes_by_id(cursor, record.changed)
-                    tree = OpenedTree(nodes, {i: s.scope for i, s in scopes.items()}, self._keyring.load_root)
-                    for node_id in record.changed:
-                        tree.key(node_id)
-                    left = destruction_rows.left_over(cursor, record.certificate_id)
-                    if left or record.epoch_after != root.ref.epoch:
-                        raise Tampered("the keys are not as the rotation left them")
+                changed = [node_id for record in unfinished for node_id in record.changed]
+                nodes = tree_rows.paths(cursor, changed)
+                scopes = tree_rows.scopes_by_id(cursor, changed)
+                tree = OpenedTree(nodes, {i: s.scope for i, s in scopes.items()}, self._keyring.load_root)
+                for node_id in changed:
+                    tree.key(node_id)
+                left = destruction_rows.left_over(cursor, [record.certificate_id for record in unfinished])
+                if left or any(record.epoch_after != root.ref.epoch for record in unfinished):
+                    raise Tampered("the keys are not as the rotation left them")
         finally:
             fresh.close()
 
@@ -199,8 +213,7 @@ class Forgetting:
                 self._keyring.destroy_root(ref)
 
     def _record(self, cursor: Cursor, unfinished: list[DestructionRecord]) -> None:
-        for record in unfinished:
-            destruction_rows.finish(cursor, record.certificate_id)
+        destruction_rows.finish(cursor, [record.certificate_id for record in unfinished])
 
 
 def _outcome(session: Connection, certificate_id: UUID) -> Destruction:

@@ -16,7 +16,8 @@ from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
 from vault import tree_rows
 from vault.cache import KeyCache
 from vault.connections import Connections
-from vault.forgetting import Destruction, Forgetting, Request
+from vault.destruction_rows import Request
+from vault.forgetting import Destruction, Forgetting, Outcome
 from vault.installation import attach
 from vault.keyring import Keyring
 from vault.sealing import SealedValue, event_key, seal, unseal
@@ -137,11 +138,25 @@ class Vault:
         ``InvalidInput`` when the certificate was used for less, ``Tampered`` when a key does not verify: then the old
         root key is still there.
         """
-        if at.tzinfo is None:
-            raise ValueError("the time of a destruction needs a time zone")
         request = Request(certificate_id, at, frozenset(subject_ids), frozenset(scope_ids))
+        outcome = self.destroy_many([request])[certificate_id]
+        if not isinstance(outcome, Destruction):
+            raise outcome
+        return outcome
+
+    def destroy_many(self, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+        """Destroy what several certificates ask for, in one rotation; return what became of each certificate.
+
+        One that cannot be carried out (``KeyNeverExisted``, ``InvalidInput``) keeps no other from it. Each can be
+        repeated, alone or with others. Raises ``Tampered`` when a key does not verify: then the old root key is still
+        there.
+        """
+        if any(request.at.tzinfo is None for request in requests):
+            raise ValueError("the time of a destruction needs a time zone")
+        if len({request.certificate_id for request in requests}) < len(requests):
+            raise ValueError("a certificate is asked for twice")
         try:
-            return self._forgetting.destroy(request)
+            return self._forgetting.destroy(requests)
         finally:
             self._cache.drop(None)
 

@@ -11,16 +11,16 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from stopped_keyring import StoppedKeyring
-from vault_keys import until_waiting
+from vault_keys import KILLED, in_a_child, until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
 from tests.waiting import until
 from vault import connections
-from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED, Forgetting, Request
+from vault.destruction_rows import Request
+from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED, Forgetting
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
-KILLED = 9
 
 
 def _destroy_and_die(keys, last_step, certificate, subjects, scopes) -> None:
@@ -39,9 +39,7 @@ def started(*arguments):
 
 
 def killed_after(step, keys, certificate, subjects, scopes=()):
-    process = started(keys, step, certificate, subjects, scopes)
-    process.join(30)
-    assert process.exitcode == KILLED
+    assert in_a_child(_destroy_and_die, keys, step, certificate, subjects, scopes) == KILLED
 
 
 def roots(keys):
@@ -188,7 +186,7 @@ def test_stopped_its_session_ended_and_overtaken_it_destroys_nothing_of_the_othe
     keyring = StoppedKeyring(keys, call, when, overtake)
     forgetting = Forgetting(connections.Connections(keys.dsn), keyring, lambda step: None)
     with suppress(KeysUnavailable):
-        forgetting.destroy(Request(first, AT, frozenset([facts[0].subject_id]), frozenset()))
+        forgetting.destroy([Request(first, AT, frozenset([facts[0].subject_id]), frozenset())])
 
     after = keys.open()
     assert keyring.was_stopped

@@ -48,3 +48,11 @@ def until_waiting(keys: Keys, statement: str) -> None:
     """Return when a session waits for a lock in a statement that contains this text."""
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, %s) > 0"
     until(lambda: keys.sql(waiting, statement))
+
+
+def in_a_child(function, *arguments) -> int:
+    """Return the exit status of a process of its own that did this."""
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    process.join(30)
+    return process.exitcode
