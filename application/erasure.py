@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from application.erasure_plan import plan_erasure
 from application.unit_of_work import Resources, UnitOfWork
+from domain.errors import CasekeeperError
 from domain.events.base import Context
 from domain.record import Actor
-from domain.rights import Destruction
+from domain.rights import DestroyedKeys, DueErasure
 from domain.subject import Subject
 from store.append import Fence
+from vault.destruction_rows import Request
+from vault.forgetting import Destruction
+
+Failures = dict[UUID, CasekeeperError]
+"""What went wrong, by request."""
 
 LONGEST_CACHE = timedelta(seconds=30)
 """The longest a process may keep a key after it was destroyed (``vault`` caches keys no longer)."""
@@ -25,9 +32,10 @@ class ErasureSaga:
         self._resources = resources
         self._clock = clock
 
-    def fence(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
+    def fence(self, erasure: DueErasure) -> None:
         """Fence what can be erased now; what changed since the preview is looked at again (policy clause 7.2)."""
-        work = self._work(cause)
+        subject_id, request_id = erasure.subject_id, erasure.request_id
+        work = self._work(erasure.cause)
         subject = work.load(Subject, subject_id)
         request = subject.request(request_id)
         if request.state != "approved":
@@ -41,37 +49,74 @@ class ErasureSaga:
         work.fence(fences)
         work.append()
 
-    def destroy(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
-        """Destroy the fenced keys and record it.
+    def destroy(self, erasures: Sequence[DueErasure]) -> Failures:
+        """Destroy the fenced keys of all of them in one rotation and record it; return what failed, by request.
 
         A scope can come into use between the plan and the fence that was made from it. The plan made after the fence
         sees every such scope: what it adds is fenced, too, before anything is destroyed.
         """
-        self._fence_rest(subject_id, request_id, cause)
-        work = self._work(cause)
-        subject = work.load(Subject, subject_id)
-        request = subject.request(request_id)
-        if request.state != "fenced" or request.fenced is None:
+        failures: Failures = {}
+        asked: dict[UUID, tuple[DueErasure, Request]] = {}
+        for erasure in erasures:
+            with _noted(failures, erasure):
+                self._fence_rest(erasure)
+                if request := self._asked(erasure):
+                    asked[request.certificate_id] = erasure, request
+        for certificate_id, outcome in self._destroyed([request for _, request in asked.values()]).items():
+            erasure = asked[certificate_id][0]
+            with _noted(failures, erasure):
+                self._record(erasure, outcome)
+        return failures
+
+    def _asked(self, erasure: DueErasure) -> Request | None:
+        """Return what the vault is asked to destroy; ``None`` when that is not due."""
+        request = self._work(erasure.cause).load(Subject, erasure.subject_id).request(erasure.request_id)
+        fenced = request.fenced
+        if request.state != "fenced" or fenced is None:
+            return None
+        people = frozenset([erasure.subject_id] if fenced.whole_person else [])
+        return Request(fenced.certificate_id, fenced.timestamp, people, frozenset(fenced.scope_ids))
+
+    def _destroyed(self, requests: Sequence[Request]) -> Mapping[UUID, Destruction | CasekeeperError]:
+        """Destroy all together. Where that cannot be done, one by one: what is wrong with one stops no other.
+
+        An outage is wrong with all of them: then none is tried again.
+        """
+        vault = self._resources.vault
+        if not requests:
+            return {}
+        try:
+            return vault.destroy_many(requests)
+        except CasekeeperError as error:
+            if len(requests) == 1:
+                return {requests[0].certificate_id: error}
+        try:
+            vault.health()
+        except CasekeeperError as outage:
+            return {request.certificate_id: outage for request in requests}
+        return {id_: outcome for request in requests for id_, outcome in self._destroyed([request]).items()}
+
+    def _record(self, erasure: DueErasure, outcome: Destruction | CasekeeperError) -> None:
+        if isinstance(outcome, CasekeeperError):
+            raise outcome
+        work = self._work(erasure.cause)
+        subject = work.load(Subject, erasure.subject_id)
+        if subject.request(erasure.request_id).state != "fenced":
             return
-        report = self._resources.vault.destroy(
-            request.fenced.certificate_id,
-            request.fenced.timestamp,
-            [subject_id] if request.fenced.whole_person else [],
-            list(request.fenced.scope_ids),
+        destruction = DestroyedKeys(
+            tuple(outcome.scope_ids),
+            outcome.destroyed_at,
+            outcome.destroyed_at + LONGEST_CACHE,
+            outcome.root_epoch_before,
+            outcome.root_epoch_after,
+            tuple(outcome.fingerprints),
         )
-        destruction = Destruction(
-            tuple(report.scope_ids),
-            report.destroyed_at,
-            report.destroyed_at + LONGEST_CACHE,
-            report.root_epoch_before,
-            report.root_epoch_after,
-            tuple(report.fingerprints),
-        )
-        subject.record_destruction(work.context, work.new_id(), request_id, destruction)
+        subject.record_destruction(work.context, work.new_id(), erasure.request_id, destruction)
         work.append()
 
-    def _fence_rest(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
-        work = self._work(cause)
+    def _fence_rest(self, erasure: DueErasure) -> None:
+        subject_id, request_id = erasure.subject_id, erasure.request_id
+        work = self._work(erasure.cause)
         subject = work.load(Subject, subject_id)
         request = subject.request(request_id)
         if request.state != "fenced" or request.fenced is None or request.fenced.whole_person:
@@ -84,13 +129,13 @@ class ErasureSaga:
         work.fence([Fence(scope_id, "scope", request.fenced.certificate_id, work.now) for scope_id in rest])
         work.append()
 
-    def certify(self, subject_id: UUID, request_id: UUID, cause: UUID, view_positions: Mapping[str, int]) -> None:
+    def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
         """Certify once every view has purged."""
-        work = self._work(cause)
-        subject = work.load(Subject, subject_id)
-        if subject.request(request_id).state != "destroyed":
+        work = self._work(erasure.cause)
+        subject = work.load(Subject, erasure.subject_id)
+        if subject.request(erasure.request_id).state != "destroyed":
             return
-        subject.certify_erasure(work.context, work.new_id(), request_id, view_positions)
+        subject.certify_erasure(work.context, work.new_id(), erasure.request_id, view_positions)
         work.append()
 
     def _work(self, cause: UUID) -> UnitOfWork:
@@ -106,3 +151,12 @@ class ErasureSaga:
             cause,
         )
         return UnitOfWork(self._resources, context)
+
+
+@contextmanager
+def _noted(failures: Failures, erasure: DueErasure) -> Iterator[None]:
+    """Note under its request what goes wrong with one erasure, and go on with the others."""
+    try:
+        yield
+    except CasekeeperError as error:
+        failures[erasure.request_id] = error

@@ -51,7 +51,7 @@ class ErasurePlan:
 
 
 @dataclass(frozen=True)
-class Destruction:
+class DestroyedKeys:
     """What the vault reports of destroyed keys."""
 
     scope_ids: tuple[UUID, ...]
@@ -83,6 +83,15 @@ class RightsRequest:
     fenced: ErasureFenced | None = None
     destroyed: ErasureKeysDestroyed | None = None
     certified: ErasureCertified | None = None
+
+
+@dataclass(frozen=True)
+class DueErasure:
+    """An erasure of which a step is due; ``cause`` is the event that calls for it."""
+
+    subject_id: UUID
+    request_id: UUID
+    cause: UUID
 
 
 def months_after(moment: datetime, months: int) -> datetime:
@@ -223,7 +232,9 @@ class RightsDecisions(DisclosureDecisions):
             withheld_grounds=fenced.withheld_grounds,
         )
 
-    def record_destruction(self, context: Context, event_id: UUID, request_id: UUID, destruction: Destruction) -> None:
+    def record_destruction(
+        self, context: Context, event_id: UUID, request_id: UUID, destruction: DestroyedKeys
+    ) -> None:
         """Record that the keys are gone; every view purges when it meets this event."""
         fenced = self._check_state(request_id, "fenced").fenced
         assert fenced is not None

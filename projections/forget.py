@@ -10,7 +10,8 @@ on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
@@ -19,6 +20,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import CasekeeperError
 from domain.record import Record
+from domain.rights import DueErasure
 from domain.vocabulary import VIEWS
 from projections.base import PURGE
 from projections.purges import reported
@@ -28,6 +30,9 @@ from projections.writes import Statement, Writes
 
 REPEAT_SECONDS = 10.0
 """A step that the port has done is asked for again if its event has not come round after this time."""
+
+TOGETHER = 100
+"""The most erasures that are carried on in one tick, which is one rotation of the keys."""
 
 _TABLES = """
 CREATE TABLE view_forget_sagas (
@@ -62,16 +67,17 @@ SET step = excluded.step, stepped_at = excluded.stepped_at, cause = excluded.cau
 class Forgetting(Protocol):
     """What carries out the steps of an erasure. Each may be asked for any number of times, and is done once.
 
-    ``cause`` is the event that calls for the step. All raise ``RetriableError`` when they should be asked for again.
+    A step asked for before its turn, or after it, does nothing. What is asked for several erasures together returns the
+    errors of those that failed, by request; all others went on.
     """
 
-    def fence(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
-        """Fence what was approved: the point of no return."""
+    def fence(self, erasure: DueErasure) -> None:
+        """Fence what was approved: the point of no return. Raises what kept it from that."""
 
-    def destroy(self, subject_id: UUID, request_id: UUID, cause: UUID) -> None:
-        """Destroy the keys of what is fenced."""
+    def destroy(self, erasures: Sequence[DueErasure]) -> dict[UUID, CasekeeperError]:
+        """Destroy the keys of what is fenced, of all erasures together."""
 
-    def certify(self, subject_id: UUID, request_id: UUID, cause: UUID, view_positions: Mapping[str, int]) -> None:
+    def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
         """Certify the erasure; ``view_positions`` says at which position each view has purged."""
 
 
@@ -108,41 +114,68 @@ class Forget(ReadModel):
     def __init__(self, port: Forgetting) -> None:
         """Take the port that carries the steps out."""
         self._port = port
-        self._asked: dict[tuple[str, str], float] = {}
+        self._asked: dict[tuple[UUID, str], float] = {}
 
     def tick(self, cursor: Cursor) -> None:
-        """Ask the port for every step that is due. Raises the first error it met, after asking for all the others."""
-        errors: list[CasekeeperError] = []
+        """Ask the port for every step that is due. Raises the first error it met, after asking for all the others.
+
+        What is fenced now is destroyed at once, together with what was fenced before: the events of these steps need
+        not come round first.
+        """
         pending = unfinished(cursor)
-        self._forget_asked({(saga["id"], saga["step"]) for saga in pending})
-        for saga in pending:
-            key = saga["id"], saga["step"]
-            if time.monotonic() - self._asked.get(key, float("-inf")) < REPEAT_SECONDS:
-                continue
-            try:
-                if self._ask(cursor, saga):
-                    self._asked[key] = time.monotonic()
-            except CasekeeperError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        self._forget_asked({UUID(saga["id"]) for saga in pending})
+        due = [saga for saga in pending if self._is_due(saga)][:TOGETHER]
+        errors: dict[UUID, CasekeeperError] = {}
+        for saga in due:
+            if saga["step"] == "approved":
+                with _noted(errors, saga):
+                    self._port.fence(_erasure(saga))
+                    self._note_asked(saga, "approved")
+        self._destroy([saga for saga in due if saga["step"] != "destroyed"], errors)
+        for saga in due:
+            if saga["step"] == "destroyed":
+                with _noted(errors, saga):
+                    self._certify(cursor, saga)
+        for error in errors.values():
+            raise error
 
-    def _ask(self, cursor: Cursor, saga: Mapping[str, Any]) -> bool:
-        """Ask for the step that follows; ``False`` while views have yet to purge."""
-        ids = UUID(saga["subject_id"]), UUID(saga["id"]), UUID(saga["cause"])
-        if saga["step"] == "approved":
-            self._port.fence(*ids)
-        elif saga["step"] == "fenced":
-            self._port.destroy(*ids)
-        else:
-            purged = reported(cursor, UUID(saga["certificate_id"]))
-            if not purged.keys() >= VIEWS:
-                return False
-            self._port.certify(*ids, purged)
-        return True
+    def _destroy(self, sagas: Sequence[Mapping[str, Any]], errors: dict[UUID, CasekeeperError]) -> None:
+        going = [saga for saga in sagas if UUID(saga["id"]) not in errors]
+        if not going:
+            return
+        errors.update(self._port.destroy([_erasure(saga) for saga in going]))
+        for saga in going:
+            if UUID(saga["id"]) not in errors:
+                self._note_asked(saga, "fenced")
 
-    def _forget_asked(self, pending: set[tuple[str, str]]) -> None:
-        self._asked = {key: at for key, at in self._asked.items() if key in pending}
+    def _certify(self, cursor: Cursor, saga: Mapping[str, Any]) -> None:
+        purged = reported(cursor, UUID(saga["certificate_id"]))
+        if purged.keys() >= VIEWS:
+            self._port.certify(_erasure(saga), purged)
+            self._note_asked(saga, "destroyed")
+
+    def _is_due(self, saga: Mapping[str, Any]) -> bool:
+        asked = self._asked.get((UUID(saga["id"]), saga["step"]), float("-inf"))
+        return time.monotonic() - asked >= REPEAT_SECONDS
+
+    def _note_asked(self, saga: Mapping[str, Any], step: str) -> None:
+        self._asked[UUID(saga["id"]), step] = time.monotonic()
+
+    def _forget_asked(self, pending: set[UUID]) -> None:
+        self._asked = {key: at for key, at in self._asked.items() if key[0] in pending}
+
+
+def _erasure(saga: Mapping[str, Any]) -> DueErasure:
+    return DueErasure(UUID(saga["subject_id"]), UUID(saga["id"]), UUID(saga["cause"]))
+
+
+@contextmanager
+def _noted(errors: dict[UUID, CasekeeperError], saga: Mapping[str, Any]) -> Iterator[None]:
+    """Note an error of one erasure and go on with the others."""
+    try:
+        yield
+    except CasekeeperError as error:
+        errors[UUID(saga["id"])] = error
 
 
 _COLUMNS = """

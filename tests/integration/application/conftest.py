@@ -16,11 +16,18 @@ from vault.vault import MIGRATIONS, Vault
 
 
 @pytest.fixture(scope="module")
-def service(pg_main, pg_keys, new_database, tmp_path_factory) -> Iterator[Service]:
+def keys_dsn(pg_keys, new_database) -> str:
+    """Return the keys database of the service under test."""
+    dsn = new_database(pg_keys, "keys")
+    migrate(dsn, MIGRATIONS)
+    return dsn
+
+
+@pytest.fixture(scope="module")
+def service(pg_main, keys_dsn, new_database, tmp_path_factory) -> Iterator[Service]:
     """The service on real PostgreSQL, without Kafka."""
-    events_dsn, keys_dsn = new_database(pg_main, "events"), new_database(pg_keys, "keys")
+    events_dsn = new_database(pg_main, "events")
     migrate(events_dsn)
-    migrate(keys_dsn, MIGRATIONS)
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
     vault = Vault.open_at(keys_dsn, tmp_path_factory.mktemp("keyring"))

@@ -16,6 +16,7 @@ from application.examples import BODIES
 from application.service import Answer, Service
 from application.unit_of_work import UnitOfWork
 from domain.errors import ConcurrencyConflict, Fenced, IdempotencyKeyReused, InvalidInput, NotAllowed, RuleRefused
+from domain.rights import DueErasure
 from domain.subject import Subject
 
 
@@ -187,9 +188,9 @@ def test_forgetting_end_to_end(service: Service, made: Made) -> None:
     subject_id, request_id = UUID(made.subject), UUID(request)
 
     for _ in range(2):  # every step may be delivered twice
-        saga.fence(subject_id, request_id, uuid4())
-        saga.destroy(subject_id, request_id, uuid4())
-        saga.certify(subject_id, request_id, uuid4(), {"people": service.log.head()})
+        saga.fence(DueErasure(subject_id, request_id, uuid4()))
+        assert saga.destroy([DueErasure(subject_id, request_id, uuid4())]) == {}
+        saga.certify(DueErasure(subject_id, request_id, uuid4()), {"people": service.log.head()})
 
     ids = {"subject_id": made.subject, "request_id": request}
     certificate = made.do(OFFICER, "erasure_certificate", {}, **ids).body
@@ -221,10 +222,10 @@ def test_what_came_into_use_while_the_fence_was_made_is_erased_too(service: Serv
 
     erasure.plan_erasure = plan_then_intake
     try:
-        saga.fence(UUID(made.subject), request, uuid4())
+        saga.fence(DueErasure(UUID(made.subject), request, uuid4()))
     finally:
         erasure.plan_erasure = plans
-    saga.destroy(UUID(made.subject), request, uuid4())
+    assert saga.destroy([DueErasure(UUID(made.subject), request, uuid4())]) == {}
 
     rows = [row for row in service.vault.scopes_of(UUID(made.subject)) if row.scope.case_id == UUID(case)]
     assert {(row.scope.category, row.state) for row in rows} == {("medical", "destroyed"), ("insurance", "destroyed")}
@@ -233,7 +234,7 @@ def test_what_came_into_use_while_the_fence_was_made_is_erased_too(service: Serv
 def test_a_fenced_scope_is_not_released_though_its_key_still_lives(service: Service, made: Made) -> None:
     disclosure = made.authorized()
     request = made.approved_erasure({"categories": ["medical"], "case_ids": None})
-    ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+    ErasureSaga(service.resources, service.clock).fence(DueErasure(UUID(made.subject), UUID(request), uuid4()))
 
     with pytest.raises(Fenced):
         made.release(disclosure)
@@ -259,7 +260,7 @@ def test_an_erasure_of_nothing_is_not_approved(made: Made) -> None:
 def test_a_fence_is_seen_before_the_keys_are_gone(service: Service, made: Made) -> None:
     request = made.approved_erasure()
     field = _identity(service, UUID(made.subject))
-    ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+    ErasureSaga(service.resources, service.clock).fence(DueErasure(UUID(made.subject), UUID(request), uuid4()))
 
     shown = service.reading.open(MANAGER, "subject", {"identity": field}, subject_ids=[UUID(made.subject)])
 

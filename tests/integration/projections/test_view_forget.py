@@ -16,20 +16,25 @@ class Port:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
         self.failures: dict[UUID, Exception] = {}
+        self.together: list[int] = []
 
-    def fence(self, subject_id, request_id, cause):
-        self._note("fence", subject_id, request_id, cause)
+    def fence(self, erasure):
+        self._note("fence", erasure)
 
-    def destroy(self, subject_id, request_id, cause):
-        self._note("destroy", subject_id, request_id, cause)
+    def destroy(self, erasures):
+        going = [erasure for erasure in erasures if erasure.request_id not in self.failures]
+        self.together.append(len(going))
+        for erasure in going:
+            self._note("destroy", erasure)
+        return {id_: error for id_, error in self.failures.items() if id_ in {e.request_id for e in erasures}}
 
-    def certify(self, subject_id, request_id, cause, view_positions):
-        self._note("certify", subject_id, request_id, cause, dict(view_positions))
+    def certify(self, erasure, view_positions):
+        self._note("certify", erasure, dict(view_positions))
 
-    def _note(self, step, subject_id, request_id, cause, *rest):
-        if request_id in self.failures:
-            raise self.failures[request_id]
-        self.asked.append((step, str(subject_id), str(request_id), str(cause), *rest))
+    def _note(self, step, erasure, *rest):
+        if erasure.request_id in self.failures:
+            raise self.failures[erasure.request_id]
+        self.asked.append((step, str(erasure.subject_id), str(erasure.request_id), str(erasure.cause), *rest))
 
 
 def approved(request: str = REQUEST, subject: str = ANA) -> dict:
@@ -56,6 +61,11 @@ def destroyed() -> dict:
 def certified() -> dict:
     data = {"request_id": REQUEST, "certificate_id": CERTIFICATE, "view_positions": {}}
     return event("ErasureCertified", ANA, data, event_id=CAUSE["certified"])
+
+
+def gone_through(request: str = REQUEST, subject: str = ANA, steps=("fence", "destroy")) -> list[tuple]:
+    """Return what is asked at once for an erasure that was approved."""
+    return [(step, subject, request, CAUSE["approved"]) for step in steps]
 
 
 @pytest.fixture
@@ -102,16 +112,39 @@ def test_taking_events_in_asks_the_port_for_nothing(forget, port):
     assert port.asked == []
 
 
-def test_each_step_asks_for_the_next(forget, port):
+def test_what_is_approved_is_fenced_and_destroyed_without_waiting_for_the_event_of_the_fence(forget, port):
     forget.take(approved())
     tick(forget)
+    assert port.asked == gone_through()
+
     forget.take(fenced())
     tick(forget)
+    assert port.asked == gone_through()
 
-    assert port.asked == [
-        ("fence", ANA, REQUEST, CAUSE["approved"]),
-        ("destroy", ANA, REQUEST, CAUSE["fenced"]),
-    ]
+
+def test_what_is_fenced_asks_for_the_next(forget, port):
+    forget.take(approved(), fenced())
+    tick(forget)
+
+    assert port.asked == [("destroy", ANA, REQUEST, CAUSE["fenced"])]
+
+
+def test_what_is_due_together_is_destroyed_together(forget, port):
+    forget.take(approved(), fenced(), *(approved(uid(number), BEN) for number in range(70, 75)))
+    tick(forget)
+
+    assert port.together == [6]
+    assert [asked[0] for asked in port.asked] == ["fence"] * 5 + ["destroy"] * 6
+
+
+def test_the_oldest_go_first_where_there_are_too_many_for_one_rotation(forget, port, monkeypatch):
+    monkeypatch.setattr("projections.forget.TOGETHER", 2)
+    forget.take(*(approved(uid(number), BEN) for number in range(70, 75)))
+    for _ in range(4):
+        tick(forget)
+
+    assert port.together == [2, 2, 1]
+    assert [asked[2] for asked in port.asked if asked[0] == "destroy"] == [uid(number) for number in range(70, 75)]
 
 
 def test_a_step_done_is_not_asked_for_again_while_its_event_is_on_its_way(forget, port):
@@ -119,7 +152,7 @@ def test_a_step_done_is_not_asked_for_again_while_its_event_is_on_its_way(forget
     tick(forget)
     tick(forget)
 
-    assert [asked[0] for asked in port.asked] == ["fence"]
+    assert port.asked == gone_through()
 
 
 def test_a_step_whose_event_never_comes_round_is_asked_for_again(forget, port, monkeypatch):
@@ -128,7 +161,7 @@ def test_a_step_whose_event_never_comes_round_is_asked_for_again(forget, port, m
     tick(forget)
     tick(forget)
 
-    assert [asked[0] for asked in port.asked] == ["fence", "fence"]
+    assert port.asked == gone_through() * 2
 
 
 def test_a_process_that_starts_after_a_crash_asks_again_and_the_note_is_there(forget, connect):
@@ -137,7 +170,7 @@ def test_a_process_that_starts_after_a_crash_asks_again_and_the_note_is_there(fo
     with connect() as connection, connection.cursor() as cursor:
         Forget(after_crash).tick(cursor)
 
-    assert after_crash.asked == [("fence", ANA, REQUEST, CAUSE["approved"])]
+    assert after_crash.asked == gone_through()
 
 
 def test_a_step_that_failed_is_asked_for_at_the_next_tick(forget, port):
@@ -150,7 +183,7 @@ def test_a_step_that_failed_is_asked_for_at_the_next_tick(forget, port):
     port.failures.clear()
     tick(forget)
 
-    assert port.asked == [("fence", ANA, REQUEST, CAUSE["approved"])]
+    assert port.asked == gone_through()
     assert forget.ask(progress, UUID(REQUEST))["step"] == "approved"
 
 
@@ -161,7 +194,7 @@ def test_an_erasure_that_cannot_go_on_holds_up_no_other(forget, port, failure):
     with pytest.raises(type(failure)):
         tick(forget)
 
-    assert port.asked == [("fence", BEN, uid(71), CAUSE["approved"])]
+    assert port.asked == gone_through(uid(71), BEN)
     forget.take(fenced())
     assert forget.ask(progress, UUID(REQUEST))["step"] == "fenced"
 

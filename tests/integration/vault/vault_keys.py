@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from tests.waiting import until
 from vault.vault import Vault
 
 FANOUT = 4
+KILLED = 9
+"""The exit status of a child that ended itself at a step."""
 
 
 @dataclass(frozen=True)

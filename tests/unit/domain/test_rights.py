@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.rights import Destruction, ErasurePlan, ErasureScope, months_after
+from domain.rights import DestroyedKeys, ErasurePlan, ErasureScope, months_after
 from tests.unit.domain.story import OFFICER, SECOND_OFFICER, SERVICE, START, Story, context
 
 EVERYTHING = ErasureScope((), ())
@@ -42,7 +42,7 @@ def test_the_whole_way_to_the_certificate(story: Story) -> None:
     story.subject.fence_erasure(context(days=3), uuid4(), request_id, certificate_id, plan(scope_id))
     at = START + timedelta(days=3)
     story.subject.record_destruction(
-        context(days=3), uuid4(), request_id, Destruction((scope_id,), at, at, 1, 2, ("ab" * 16,))
+        context(days=3), uuid4(), request_id, DestroyedKeys((scope_id,), at, at, 1, 2, ("ab" * 16,))
     )
     story.subject.certify_erasure(context(days=3), uuid4(), request_id, {"people": 9})
 
