@@ -132,7 +132,9 @@ def describe(error: Exception) -> Problem:
         return Problem(kind, "errors names each field and what is wrong with it", error.problems)
     if isinstance(error, errors.Fenced | errors.RuleRefused):
         rule = error.rule if isinstance(error, errors.RuleRefused) else rules.SUBJECT_FENCED
-        return Problem(ProblemType(rule.slug, rule.status, rule.title), f"{rule.title} (policy clause {rule.clause})")
+        problems = error.problems if isinstance(error, errors.RuleRefused) else ()
+        kind = ProblemType(rule.slug, rule.status, rule.title)
+        return Problem(kind, f"{rule.title} (policy clause {rule.clause})", problems)
     if isinstance(error, errors.NotAuthenticated | errors.NotAllowed):
         return Problem(BY_SLUG.get(error.slug, NOT_ALLOWED), str(error))
     for kind_of_error, kind in _BY_ERROR:

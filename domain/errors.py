@@ -153,11 +153,15 @@ class NotFound(TerminalError):
 
 
 class RuleRefused(TerminalError):
-    """A rule of the domain said no. ``rule`` names it and the policy clause it comes from."""
+    """A rule of the domain said no. ``rule`` names it and the policy clause it comes from.
 
-    def __init__(self, rule: Rule, **identifiers: Any) -> None:
+    ``problems`` says more where there is more to say, field by field.
+    """
+
+    def __init__(self, rule: Rule, problems: Sequence[FieldProblem] = (), **identifiers: Any) -> None:
         super().__init__(f"{rule.title} (policy clause {rule.clause})")
         self.rule = rule
+        self.problems = tuple(problems)
         self.identifiers = identifiers
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain import rules
 from domain.disclosures import DisclosureDecisions
-from domain.errors import RuleRefused
+from domain.errors import FieldProblem, RuleRefused
 from domain.events.base import Context, Event
 from domain.events.rights import (
     ErasureApproved,
@@ -23,6 +23,7 @@ from domain.events.rights import (
     RightsRequestReceived,
     RightsRequestRefused,
 )
+from domain.preview_changes import preview_changes
 from domain.sealed import SealedPart
 
 ENDED = ("refused", "certified")
@@ -79,10 +80,15 @@ class RightsRequest:
     scope: ErasureScope
     handlers: frozenset[tuple[str, str]]
     extended: bool = False
-    preview_id: UUID | None = None
+    preview: ErasurePreviewed | None = None
     fenced: ErasureFenced | None = None
     destroyed: ErasureKeysDestroyed | None = None
     certified: ErasureCertified | None = None
+
+    @property
+    def preview_id(self) -> UUID | None:
+        """Return what names the preview that was shown last."""
+        return self.preview.preview_id if self.preview else None
 
 
 @dataclass(frozen=True)
@@ -186,7 +192,10 @@ class RightsDecisions(DisclosureDecisions):
         current_preview_id: UUID,
         plan: ErasurePlan,
     ) -> None:
-        """Approve a preview that still holds, ``plan`` being what holds now; by an officer who has not handled it."""
+        """Approve a preview that still holds, ``plan`` being what holds now; by an officer who has not handled it.
+
+        A stale preview is refused with what has changed since it was shown.
+        """
         request = self._check_erasure(request_id)
         if request.state == "received":
             raise RuleRefused(rules.IDENTITY_NOT_VERIFIED, request_id=request_id)
@@ -194,7 +203,7 @@ class RightsDecisions(DisclosureDecisions):
         if context.actor.principal in request.handlers:
             raise RuleRefused(rules.APPROVED_BY_REQUESTER, request_id=request_id)
         if not preview_id == request.preview_id == current_preview_id:
-            raise RuleRefused(rules.PREVIEW_STALE, request_id=request_id)
+            raise RuleRefused(rules.PREVIEW_STALE, self._changed(request, plan), request_id=request_id)
         if not plan.erasable:
             raise RuleRefused(rules.NOTHING_TO_ERASE, request_id=request_id)
         self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
@@ -281,6 +290,11 @@ class RightsDecisions(DisclosureDecisions):
             raise RuleRefused(rules.REQUEST_STATE, request_id=request_id)
         return request
 
+    def _changed(self, request: RightsRequest, plan: ErasurePlan) -> list[FieldProblem]:
+        assert request.preview is not None
+        changes = preview_changes(request.preview, plan.erasable, plan.withheld, plan.gone)
+        return changes or [FieldProblem("preview_id", "is not that of the last preview")]
+
     def _check_erasure(self, request_id: UUID) -> RightsRequest:
         request = self.request(request_id)
         if request.right != "erasure":
@@ -309,7 +323,7 @@ class RightsDecisions(DisclosureDecisions):
         self._take_request(event, due=event.due, extended=True)
 
     def on_ErasurePreviewed(self, event: ErasurePreviewed) -> None:  # noqa: D102
-        self._take_request(event, state="previewed", preview_id=event.preview_id)
+        self._take_request(event, state="previewed", preview=event)
 
     def on_ErasureApproved(self, event: ErasureApproved) -> None:  # noqa: D102
         self._take_request(event, state="approved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,7 @@ from application.certificate import certificate
 from application.erasure_plan import plan_erasure, preview_id_of, preview_json
 from application.handlers.sealing import seal_text
 from application.unit_of_work import UnitOfWork
-from domain import rules
-from domain.errors import RuleRefused
+from domain.errors import FieldProblem, InvalidInput, NotFound
 from domain.events.rights import RightsRequestReceived, RightsRequestRefused
 from domain.instants import instant
 from domain.rights import ErasureScope
@@ -24,9 +24,8 @@ def receive_request(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
     subject = work.person(ids["subject_id"])
     request_id, event_id = work.new_id(), work.new_id()
     scope = body["scope"] or {}
-    for case_id in scope.get("case_ids") or ():
-        if work.case(case_id).subject_id != subject.id:
-            raise RuleRefused(rules.CASE_OF_ANOTHER, case_id=case_id)
+    for number, case_id in enumerate(scope.get("case_ids") or ()):
+        _check_case(work, subject, case_id, f"scope.case_ids.{number}")
     statement = seal_text(work, subject, RightsRequestReceived, event_id, "statement", body["statement"])
     subject.receive_request(
         work.context,
@@ -38,6 +37,14 @@ def receive_request(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
         statement,
     )
     return {"id": str(request_id), "due": instant(subject.request(request_id).due)}
+
+
+def _check_case(work: UnitOfWork, subject: Subject, case_id: UUID, field: str) -> None:
+    """Raise ``InvalidInput`` for a case that is not this person's; whether there is such a case is not said."""
+    with suppress(NotFound):
+        if work.case(case_id).subject_id == subject.id:
+            return
+    raise InvalidInput([FieldProblem(field, "is no case of this person")])
 
 
 def verify_requester(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:

@@ -217,6 +217,54 @@ def test_erasure_from_request_to_certificate_and_tombstones(world, spec, told):
     assert (late.status_code, late.json["type"]) == (410, "urn:casekeeper:problem:subject-erased")
 
 
+def test_an_approval_of_a_preview_that_changed_is_told_what_changed(world, spec):
+    p = world.people
+    subject, case = world.registered()
+    request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    path, template = f"/v1/requests/{request}", "/v1/requests/{request_id}/approval"
+    p.officer.post(f"{path}/verification", BODIES["verify_requester"])
+    shown = p.officer.get(f"{path}/preview").json
+    p.intake.post(f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+
+    stale = p.other_officer.post(f"{path}/approval", {"preview_id": shown["preview_id"]})
+    spec.check(stale, "POST", template)
+    again = p.other_officer.get(f"{path}/preview").json
+    superseded = p.other_officer.post(f"{path}/approval", {"preview_id": shown["preview_id"]})
+    approved = p.other_officer.post(f"{path}/approval", {"preview_id": again["preview_id"]})
+
+    new = {s["scope_id"] for s in again["erasable"]} - {s["scope_id"] for s in shown["erasable"]}
+    assert len(new) == 2
+    assert (stale.status_code, stale.json["type"]) == (409, "urn:casekeeper:problem:preview-stale")
+    assert {(e["field"], e["problem"]) for e in stale.json["errors"]} == {
+        ("erasable", f"scope {scope_id} has come in") for scope_id in new
+    }
+    assert superseded.status_code == 409
+    assert [e["field"] for e in superseded.json["errors"]] == ["preview_id"]
+    assert approved.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("scope", "field"),
+    [
+        ({"categories": ["shoe_size"], "case_ids": None}, "scope.categories"),
+        ({"categories": [], "case_ids": None}, "scope.categories"),
+        ({"categories": None, "case_ids": ["0b9f8f0e-5c0d-4b8e-9d53-0f3c0a3a1c11"]}, "scope.case_ids.0"),
+        ({"categories": None, "case_ids": ["x"]}, "scope.case_ids"),
+        ({"everything": True}, "scope.everything"),
+    ],
+)
+def test_an_unknown_category_or_scope_is_422_and_records_nothing(world, spec, scope, field):
+    subject, _ = world.registered()
+    head = world.log.head()
+
+    asked = world.people.person.post(f"/v1/subjects/{subject}/requests", {**BODIES["receive_request"], "scope": scope})
+
+    spec.check(asked, "POST", f"{SUBJECT}/requests")
+    assert asked.status_code == 422
+    assert asked.json["errors"][0]["field"].startswith(field)
+    assert world.log.head() == head
+
+
 def test_a_request_can_be_refused_and_extended(world, spec):
     p = world.people
     subject, _ = world.registered()

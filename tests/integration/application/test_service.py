@@ -240,14 +240,15 @@ def test_a_fenced_scope_is_not_released_though_its_key_still_lives(service: Serv
         made.release(disclosure)
 
 
-def test_the_case_of_another_person_is_in_no_erasure(made: Made, service: Service) -> None:
-    other = Made(service)
-    wish = body("receive_request", scope={"categories": None, "case_ids": [other.case]})
+def test_a_case_that_is_not_the_person_s_is_in_no_erasure(made: Made, service: Service) -> None:
+    """Another person's case and one that does not exist are answered alike."""
+    for case in (Made(service).case, str(uuid4())):
+        wish = body("receive_request", scope={"categories": None, "case_ids": [made.case, case]})
 
-    with pytest.raises(RuleRefused) as refusal:
-        made.do(RIGHTS, "receive_request", wish, subject_id=made.subject)
+        with pytest.raises(InvalidInput) as refusal:
+            made.do(RIGHTS, "receive_request", wish, subject_id=made.subject)
 
-    assert refusal.value.rule.slug == "case-of-another-person"
+        assert [problem.field for problem in refusal.value.problems] == ["scope.case_ids.1"]
 
 
 def test_an_erasure_of_nothing_is_not_approved(made: Made) -> None:

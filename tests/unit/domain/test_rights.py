@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.errors import RuleRefused
 from domain.rights import DestroyedKeys, ErasurePlan, ErasureScope, months_after
 from tests.unit.domain.story import OFFICER, SECOND_OFFICER, SERVICE, START, Story, context
 
@@ -104,6 +105,34 @@ def test_a_stale_preview_is_not_approved(story: Story, refused, approved: str, c
         )
         == "preview-stale"
     )
+
+
+def test_a_stale_preview_is_answered_with_what_has_changed(story: Story) -> None:
+    stays, leaves, regrounded, comes, came_and_went = (uuid4() for _ in range(5))
+    preview_id, request_id = uuid4(), verified(story)
+    shown = ErasurePlan((stays, leaves), {regrounded: "legal_duty"}, ())
+    story.subject.preview_erasure(context(OFFICER, 2), uuid4(), request_id, preview_id, shown)
+    now = ErasurePlan((stays, comes), {leaves: "accounting_duty", regrounded: "hold"}, (came_and_went,))
+
+    with pytest.raises(RuleRefused) as refusal:
+        story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, uuid4(), now)
+
+    assert refusal.value.rule.status == 409
+    assert {(problem.field, problem.problem) for problem in refusal.value.problems} == {
+        ("erasable", f"scope {comes} has come in"),
+        ("erasable", f"scope {leaves} has left"),
+        ("withheld", f"scope {leaves} has come in"),
+        ("withheld", f"scope {regrounded} is withheld on another ground"),
+        ("gone", f"scope {came_and_went} has come in"),
+    }
+
+
+def test_the_requester_cannot_approve(story: Story, refused) -> None:
+    preview_id = uuid4()
+    request_id = previewed(story, preview_id)
+    approval = (context(SERVICE, 3), uuid4(), request_id, preview_id, preview_id, plan())
+
+    assert refused(story.subject.approve_erasure, *approval) == "second-officer-required"
 
 
 def test_the_same_preview_again_records_nothing(story: Story) -> None:
