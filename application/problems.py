@@ -3,13 +3,14 @@
 ``type`` is ``urn:casekeeper:problem:<slug>``; ``docs/problems.md`` lists them all and a test holds it to that. A
 document names rules and fields and never carries what was sent: in ``errors[].field``, a dotted path, a name is shown
 only when it is a plain word (``[a-z_]``, at most 40), a list index or one of our own header names; any other name came
-from the sender and stands as ``(unnamed)``.
+from the sender and stands as ``(unnamed)``. Where the document is kept, on a topic or in a table, a plain word of the
+sender's could be a name as well: there only the names of our own contracts are shown (``application.field_names``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -105,10 +106,10 @@ class Problem:
     detail: str
     errors: Sequence[errors.FieldProblem] = ()
 
-    def document(self, instance: UUID) -> dict[str, Any]:
+    def document(self, instance: UUID, known: Collection[str] | None = None) -> dict[str, Any]:
         """Return the JSON object of RFC 9457, section 3, with the extension member ``errors``.
 
-        ``instance`` is the id of the request or message.
+        ``instance`` is the id of the request or message; ``known`` are the only names to show, if they are limited.
         """
         return {
             "type": self.type.urn,
@@ -116,13 +117,17 @@ class Problem:
             "status": self.type.status,
             "detail": self.detail,
             "instance": f"urn:uuid:{instance}",
-            "errors": [{"field": shown(e.field), "problem": e.problem} for e in self.errors],
+            "errors": [{"field": shown(e.field, known), "problem": e.problem} for e in self.errors],
         }
 
 
-def shown(path: str) -> str:
+def shown(path: str, known: Collection[str] | None = None) -> str:
     """Return a dotted path with every name that might be data replaced; the whole, an empty path, as ``body``."""
-    return ".".join(part if _PLAIN.fullmatch(part) else WITHHELD for part in path.split(".")) if path else "body"
+    return ".".join(part if _may_stand(part, known) else WITHHELD for part in path.split(".")) if path else "body"
+
+
+def _may_stand(part: str, known: Collection[str] | None) -> bool:
+    return bool(_PLAIN.fullmatch(part)) and (known is None or part.isdigit() or part in known)
 
 
 def describe(error: Exception) -> Problem:

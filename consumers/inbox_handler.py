@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from application import inbox_keys
+from application import field_names, inbox_keys
 from application.caller import Caller
 from application.problems import describe
 from application.service import Answer, Service
@@ -113,7 +113,7 @@ class InboxHandler:
             except Exception as error:
                 # An id used for another message, or a fault of ours: not remembered as a refusal, so that the message
                 # can be sent again once it is mended.
-                said = describe(error).document(message.message_id)
+                said = describe(error).document(message.message_id, field_names.ours())
                 return Handled(_rejected(message, said), _dead(raw, error))
             else:
                 if outcome is not None:
@@ -137,7 +137,7 @@ class InboxHandler:
             problem = describe(error)
             if problem.type.status >= 500:
                 raise
-            said = problem.document(message.message_id)
+            said = problem.document(message.message_id, field_names.ours())
         try:
             self._service.record_rejection(name, caller, ids, body, key, said)
         except AlreadyDone as done:

@@ -30,15 +30,16 @@ def nested(depth: int) -> str:
 
 
 MALFORMED = {
-    "a number too large": ('{"amount": 1e400}', "data.amount"),
-    "a number too small": ('{"amount": [-1e400]}', "data.amount.0"),
-    "constant": ('{"amount": Infinity}', "data.amount"),
-    "a name twice, deep inside": ('{"a": [{"b": 1, "b": 1}]}', "data.a.0.b"),
+    "a number too large": ('{"name": 1e400}', "data.name"),
+    "a number too small": ('{"name": [-1e400]}', "data.name.0"),
+    "constant": ('{"name": Infinity}', "data.name"),
+    "a name twice, deep inside": ('{"a": [{"b": 1, "b": 1}]}', "data.(unnamed).0.(unnamed)"),
     "half a character": ('{"name": "\\ud83d"}', "data.name"),
     "a person's name twice": ('{"Zanzibarova": 1, "Zanzibarova": 1}', "data.(unnamed)"),
+    "a person's name in small letters": ('{"identity": {"zanzibarova": Infinity}}', "data.identity.(unnamed)"),
     "digits": ('{"amount": ' + "9" * 5000 + "}", "body"),
-    "nested 150 deep": (nested(150), "data.deep." + ".".join(["0"] * 98)),
-    "nested 700 deep": (nested(700), "data.deep." + ".".join(["0"] * 98)),
+    "nested 150 deep": (nested(150), "data.(unnamed)." + ".".join(["0"] * 98)),
+    "nested 700 deep": (nested(700), "data.(unnamed)." + ".".join(["0"] * 98)),
 }
 
 
@@ -59,7 +60,7 @@ def test_a_publisher_is_told_which_field_of_its_message_is_not_read(service, set
     assert {name: problem["errors"][0]["field"] for name, problem in problems.items()} == {
         name: field for name, (_, field) in MALFORMED.items()
     }
-    assert "Zanzibarova" not in json.dumps(outcomes)
+    assert "zanzibarova" not in json.dumps(outcomes).lower()
     assert done["status"] == "accepted"
     assert registered(service) == before + 1
     assert answers.dead_letters() == []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from api.problems import describe as describe_http
+from application import field_names
+from application.catalogue import OPERATIONS
 from application.problems import describe
 from domain import errors, rules
 
@@ -54,3 +58,37 @@ def test_a_name_that_a_sender_made_is_withheld_and_the_whole_is_called_body() ->
     )
 
     assert [e["field"] for e in describe(told).document(MESSAGE)["errors"]] == ["data.(unnamed)", "body"]
+
+
+def test_where_the_document_is_kept_only_names_of_our_contracts_are_shown() -> None:
+    told = errors.InvalidInput(
+        [
+            errors.FieldProblem("data.identity.zanzibarova", "unknown field"),
+            errors.FieldProblem("answers.0.dose", "bad"),
+        ]
+    )
+
+    shown = [e["field"] for e in describe(told).document(MESSAGE, field_names.ours())["errors"]]
+
+    assert [e["field"] for e in describe(told).document(MESSAGE)["errors"]] == [
+        "data.identity.zanzibarova",
+        "answers.0.dose",
+    ], "over HTTP, to the sender alone"
+    assert shown == ["data.identity.(unnamed)", "answers.0.dose"]
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_every_name_in_an_example_is_of_our_contracts(name: str) -> None:
+    operation = OPERATIONS[name]
+
+    assert set(names_in(operation.example)) | set(operation.ids) <= field_names.ours()
+
+
+def names_in(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from names_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_in(inner)
