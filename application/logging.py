@@ -1,7 +1,7 @@
 """Logs that cannot carry personal data: JSON lines in which only listed fields, with harmless values, appear.
 
 An exception shows as its class and the place in the code, never as its text. The standard library's loggers (the Kafka
-client, the web server) go the same way: their name, level and place are kept, their message is not.
+client, the web server) go the same way, and so do warnings: name, level and place are kept, the message is not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Send all logging of this process to a stream (standard error by default) in the safe form.
 
-    What would end a thread or the process with a traceback is logged in the same form.
+    What would be printed as a traceback or a warning, wherever it was raised, is logged in the same form.
     """
     target = stream or sys.stderr
     threshold = _LEVELS.get(level, logging.INFO)
@@ -61,6 +61,9 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    # What a destructor raises cannot end anything, but Python prints it, with its text and the object's.
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    logging.captureWarnings(True)
 
 
 def location(error: BaseException) -> str:
