@@ -2,7 +2,7 @@
 
 The wheel's own starter is not used: it trusts every local connection, opens parent folders to others and gives up on a
 recovery that takes more than 10 s. Here every connection proves its password (SCRAM), the server listens on loopback
-only, writes are durable, and errors never quote values (``log_error_verbosity=terse``).
+only, writes are durable, and its log quotes no statement, no parameter and no value of a row.
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ log_error_verbosity = terse
 log_min_error_statement = panic
 log_min_messages = warning
 log_statement = none
+log_min_duration_statement = -1
+log_min_duration_sample = -1
+log_transaction_sample_rate = 0
+log_parameter_max_length = 0
+log_parameter_max_length_on_error = 0
+debug_print_parse = off
+debug_print_rewritten = off
+debug_print_plan = off
 log_line_prefix = '%m [%p] %q%u@%d '
 log_timezone = 'UTC'
 timezone = 'UTC'

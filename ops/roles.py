@@ -33,6 +33,7 @@ def provision(cluster: Cluster) -> None:
     try:
         for role in (OWNER, *SERVICES):
             _make_role(connection, role, cluster.password(role))
+            _log_no_errors_of(connection, role)
         for database in CLUSTERS[cluster.name]:
             _make_database(connection, database)
     finally:
@@ -57,6 +58,15 @@ def _make_role(connection: Connection, role: str, password: str) -> None:
                 verb, sql.Identifier(role), extra, sql.Literal(verifier)
             )
         )
+
+
+def _log_no_errors_of(connection: Connection, role: str) -> None:
+    """Keep errors of a role's sessions out of the server's log: their first line can quote what was sent.
+
+    The client has them, and logs class and SQLSTATE; what the server says about itself is logged as before.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("ALTER ROLE {} SET log_min_messages = 'log'").format(sql.Identifier(role)))
 
 
 def _make_database(connection: Connection, database: str) -> None:

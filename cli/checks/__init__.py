@@ -15,6 +15,7 @@ from cli.checks.databases import DATABASES, clock, database
 from cli.checks.finding import Finding
 from cli.checks.kafka import kafka, relay, topics
 from cli.checks.machine import disk, java, maven
+from cli.checks.server_logs import server_logs
 from cli.checks.stores import admission, keyring, migrations
 from cli.checks.workers import api, workers
 from domain.errors import CasekeeperError
@@ -24,6 +25,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 CHECKS: dict[str, Check] = {
     **{field.removesuffix("_dsn"): database(field) for field in DATABASES},
+    "server logs": server_logs,
     "migrations": migrations,
     "writes": admission,
     "keyring": keyring,

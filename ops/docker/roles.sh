@@ -15,6 +15,10 @@ run postgres <<'SQL'
 CREATE ROLE casekeeper_owner LOGIN NOSUPERUSER NOCREATEROLE PASSWORD :'owner_password';
 CREATE ROLE casekeeper_api LOGIN NOSUPERUSER NOCREATEROLE PASSWORD :'api_password';
 CREATE ROLE casekeeper_worker LOGIN NOSUPERUSER NOCREATEROLE PASSWORD :'worker_password';
+-- Errors of their sessions are not logged here: the first line of one can quote what was sent.
+ALTER ROLE casekeeper_owner SET log_min_messages = 'log';
+ALTER ROLE casekeeper_api SET log_min_messages = 'log';
+ALTER ROLE casekeeper_worker SET log_min_messages = 'log';
 SQL
 
 for database in $CASEKEEPER_DATABASES; do

@@ -115,6 +115,17 @@ def test_every_volume_is_where_the_program_keeps_that_state(composed: dict[str, 
     assert used == set(composed["volumes"])
 
 
+def test_nothing_leaves_a_core_dump_and_databases_log_as_embedded_ones_do(composed: dict[str, Any]) -> None:
+    assert {name: service["ulimits"] for name, service in composed["services"].items()} == {
+        name: {"core": 1} for name in LONG_RUNNING | {"migrate"}
+    }
+    embedded = dict(re.findall(r"^(log_\w+) = (\w+)$", (CLONE / "ops" / "postgres.py").read_text(), re.MULTILINE))
+    for name in ("postgres-main", "postgres-keys"):
+        given = dict(one.split("=") for one in composed["services"][name]["command"] if "=" in one)
+        assert given == {setting: embedded[setting] for setting in given}
+        assert given.keys() == {"log_error_verbosity", "log_min_error_statement", "log_parameter_max_length_on_error"}
+
+
 def test_the_published_port_is_the_one_the_api_listens_on_and_only_on_loopback(composed: dict[str, Any]) -> None:
     api = composed["services"]["api"]
     settings = Settings.load(api["environment"])
@@ -184,4 +195,6 @@ def test_the_script_makes_the_roles_and_databases_that_the_processes_connect_to(
             with connection.cursor() as cursor:
                 cursor.execute("SELECT current_user, has_schema_privilege('public', 'CREATE')")
                 assert cursor.fetchone() == (role, role == OWNER or (role == WORKER and store == "VIEWS"))
+                cursor.execute("SHOW log_min_messages")
+                assert cursor.fetchone() == ("log",)
             connection.close()
