@@ -11,6 +11,7 @@ import click
 from application.logging import configure
 from domain.errors import CasekeeperError
 from ops.errors import LocalServerError
+from ops.processes import forbid_core_dumps
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("cli.up", "Start everything, and stop it again with Ctrl-C."),
@@ -68,6 +69,7 @@ def main() -> None:
     """Run the command line; exit status 0 only on success, one line on standard error otherwise."""
     # What the service's own code logs must not stand between the lines a script reads from standard output.
     configure("warning")
+    forbid_core_dumps()
     try:
         cli.main(prog_name="casekeeper")
     except (CasekeeperError, LocalServerError) as error:

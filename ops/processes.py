@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.05
+
+_NO_CORE = 1
+"""Bytes. Smaller than any core file, so that none is written; and the one value at which Linux does not call a program
+named in ``core_pattern`` either, which it does at 0 (do_coredump in fs/coredump.c)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,15 @@ class _Stat:
     started_ticks: int
 
 
+def forbid_core_dumps() -> None:
+    """Let neither this process nor any it starts leave its memory on a disk when it crashes, and for good."""
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (_NO_CORE, _NO_CORE))
+    except (ValueError, OSError):
+        # Whoever started us allows less than that.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def spawn(
     command: Sequence[str],
     *,
@@ -58,7 +72,9 @@ def spawn(
 
     The kernel sends it ``on_parent_death`` when the thread that called this ends, however it ends; ``prefix`` is a
     command that changes who runs it, which is why it stands before the wish, that a change of user would clear.
+    It leaves no core dump, and neither does this process from now on: the limit is inherited.
     """
+    forbid_core_dumps()
     log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
