@@ -1,0 +1,102 @@
+"""The blind index: tags by which an equal value is found again, under a key that is replaced, epoch by epoch.
+
+::
+
+    tag    = the first 4 bytes of HMAC-SHA-256(index key of the epoch, prefixed("casekeeper/index/1", field, term))
+    epoch  = the day on which it ends, in days since 1970-01-01; its key is the secret ``index-<epoch>`` of the keyring
+
+A tag of 32 bits is far from unique on purpose. It is enough to find by: of a million people, one in four thousand
+searches meets a stranger, who is told apart by opening the value. And it is little to know: whoever gets hold of a
+deleted tag and of the key can rule a guess out, but trying every telephone number leaves some that fit by chance.
+Values of few kinds, such as dates of birth, are confirmed by any tag; so keys are short-lived (ADR 26).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from vault.primitives import hmac_sha256, prefixed
+
+TAG_BYTES = 4
+REPLACED_WITHIN = timedelta(days=1)
+"""How long after its epoch's end a key is destroyed at the latest: the index under the next one is built first."""
+
+_LABEL = b"casekeeper/index/1"
+_DAY = 86_400
+_NAME = re.compile(r"index-(\d{1,7})")
+
+
+class Secrets(Protocol):
+    """The part of the vault that this needs. Every method may raise ``KeysUnavailable``."""
+
+    def secret(self, name: str) -> bytes:
+        """Return 32 random bytes kept by name, made at the first call."""
+
+    def secrets(self) -> list[str]:
+        """Return the names of all secrets that are kept."""
+
+    def destroy_secret(self, name: str) -> None:
+        """Destroy a secret."""
+
+
+def tag(key: bytes, field: str, term: str) -> int:
+    """Return the tag of a field's term (``domain.search_terms``) as a signed number of 32 bits."""
+    mac = hmac_sha256(key, prefixed(_LABEL, field.encode(), term.encode()))
+    return int.from_bytes(mac[:TAG_BYTES], "big", signed=True)
+
+
+def tags(key: bytes, terms: Mapping[str, str]) -> dict[str, int]:
+    """Return field → tag of each term."""
+    return {field: tag(key, field, term) for field, term in terms.items()}
+
+
+def epoch_at(moment: datetime, days: int) -> int:
+    """Return the epoch a moment lies in, epochs being ``days`` long."""
+    return (int(moment.timestamp()) // _DAY // days + 1) * days
+
+
+def end_of(epoch: int) -> datetime:
+    """Return when an epoch ends: the start of a day, in UTC."""
+    return datetime.fromtimestamp(epoch * _DAY, UTC)
+
+
+def is_over(epoch: int, now: datetime, days: int) -> bool:
+    """Return whether an epoch is to be replaced: at its end, and at once when epochs were made shorter."""
+    return now >= end_of(epoch) or epoch > epoch_at(now, days)
+
+
+def index_key(vault: Secrets, epoch: int) -> bytes:
+    """Return an epoch's key, made at the first call.
+
+    Whoever asks for an epoch that is over gets another key than its tags were made with: look, after asking, whether
+    the epoch is still in force.
+    """
+    return vault.secret(f"index-{epoch}")
+
+
+def destroy_others(vault: Secrets, in_force: Collection[int]) -> list[int]:
+    """Destroy the keys of all epochs but these; return which."""
+    gone = sorted(_kept(vault) - set(in_force))
+    for epoch in gone:
+        vault.destroy_secret(f"index-{epoch}")
+    return gone
+
+
+def residue_until(vault: Secrets, purged_at: datetime, now: datetime, days: int) -> datetime:
+    """Return until when a deleted entry of somebody purged at a moment could confirm a guess to a holder of its key.
+
+    That is the end of the epoch of that moment, with the time a replacement may take. While a key of that time is
+    overdue, because no worker ran, the answer moves on with ``now``: it is never said to be over while it is not.
+    """
+    epoch = epoch_at(purged_at, days)
+    until = end_of(epoch) + REPLACED_WITHIN
+    overdue = now >= until and any(kept <= epoch for kept in _kept(vault))
+    return now + REPLACED_WITHIN if overdue else until
+
+
+def _kept(vault: Secrets) -> set[int]:
+    found = (_NAME.fullmatch(name) for name in vault.secrets())
+    return {int(match[1]) for match in found if match}
