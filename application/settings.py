@@ -73,6 +73,8 @@ class Settings:
     """``0`` leaves out the demonstration set on first start."""
     issuers: str = ""
     """Path of a JSON file ``{issuer: {"alg", "jwk"}}`` of trusted token issuers."""
+    index_epoch_days: str = "30"
+    """How many days, 1 to 365, one key of the index that people are found by is used."""
     log_level: str = "info"
     """``debug``, ``info``, ``warning`` or ``error``."""
 
@@ -125,6 +127,14 @@ class Settings:
         if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
             raise SettingInvalid(f"{variable('metrics')} must be PORT or ADDRESS:PORT")
         return host.strip("[]") or "127.0.0.1", int(port)
+
+    @property
+    def index_days(self) -> int:
+        """Return how many days one index key is used. Raises ``SettingInvalid``."""
+        days = self.index_epoch_days
+        if not (days.isascii() and days.isdigit() and 1 <= int(days) <= 365):
+            raise SettingInvalid(f"{variable('index_epoch_days')} must be a whole number of days from 1 to 365")
+        return int(days)
 
     def topic(self, name: str) -> str:
         """Return a topic or group name with this copy's prefix."""

@@ -55,7 +55,7 @@ def command(views: tuple[str, ...], every: bool, dry_run: bool) -> None:
             for name in wanted:
                 click.echo(f"{name}: would be dropped and built anew from {head} events")
             return
-        made = [p for p in projections(build_saga(service)) if p.name in wanted]
+        made = [p for p in projections(build_saga(service), service.vault, settings.index_days) if p.name in wanted]
         rebuild(settings, made, head, service.vault.secret(MAC_SECRET), _watch(wanted, head))
     click.echo(f"rebuilt to position {head}: {', '.join(wanted)}")
 

@@ -122,7 +122,7 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
         "schedule": lambda report: Schedule(settings, service, views, report).run,
     }
     feed = feed_of(settings, mac)
-    for projection in projections(build_saga(service)):
+    for projection in projections(build_saga(service), service.vault, settings.index_days):
         makes[projection.name] = partial(runner_of, settings, feed, projection)
     return makes
 

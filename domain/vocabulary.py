@@ -42,9 +42,22 @@ RESOURCES = frozenset(
         "certificate",
         "replay",
         "release",
+        "search",
     }
 )
-VIEWS = frozenset({"people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "forget"})
+VIEWS = frozenset(
+    {
+        "people",
+        "worklist",
+        "case_page",
+        "consents",
+        "disclosures",
+        "recipients",
+        "requests",
+        "search_index",
+        "forget",
+    }
+)
 
 LANGUAGES = frozenset(
     [

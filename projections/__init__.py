@@ -1,7 +1,8 @@
 """Read models: views in PostgreSQL, built from the log and from nothing else, so that each can be thrown away.
 
 May import ``domain`` and ``vault``. One module per view holds its tables, its handlers and its queries side by side:
-``people``, ``worklist``, ``case_page``, ``consents``, ``disclosures``, ``recipients``, ``requests``, ``forget``.
+``people``, ``worklist``, ``case_page``, ``consents``, ``disclosures``, ``recipients``, ``requests``, ``forget``,
+``search_index`` with ``index_epochs``.
 
 - ``base``: what a projection is; ``read_model``: one whose rows are tables; ``writes``: its changes, grouped;
 - ``positions``: how far each view is; ``purges``: what each view has erased;

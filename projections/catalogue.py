@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from projections.base import Projection
 from projections.case_page import CasePage
 from projections.consents import Consents
@@ -11,7 +13,9 @@ from projections.people import People
 from projections.read_model import ReadModel
 from projections.recipients import Recipients
 from projections.requests import Requests
+from projections.search_index import EPOCH_DAYS, SearchIndex
 from projections.worklist import Worklist
+from vault.vault import Vault
 
 VIEWS: tuple[type[ReadModel], ...] = (
     People,
@@ -21,11 +25,17 @@ VIEWS: tuple[type[ReadModel], ...] = (
     Disclosures,
     Recipients,
     Requests,
+    SearchIndex,
     Forget,
 )
 """Every view of the service; their names are ``domain.vocabulary.VIEWS``."""
 
 
-def projections(forgetting: Forgetting) -> tuple[Projection, ...]:
-    """Return one projection of each view; ``forgetting`` carries out the steps of erasures."""
-    return tuple(view(forgetting) if view is Forget else view() for view in VIEWS)
+def projections(forgetting: Forgetting, vault: Vault, index_days: int = EPOCH_DAYS) -> tuple[Projection, ...]:
+    """Return one projection of each view.
+
+    ``forgetting`` carries out the steps of erasures, ``vault`` opens what people are found by, and ``index_days`` is
+    how long one index key is used.
+    """
+    needs: dict[type[ReadModel], tuple[Any, ...]] = {Forget: (forgetting,), SearchIndex: (vault, index_days)}
+    return tuple(view(*needs.get(view, ())) for view in VIEWS)

@@ -58,6 +58,11 @@ class ReadModel(Projection):
                 if handler := self.handlers.get(record.type):
                     handler(record, writes)
             writes.flush()
+            self.applied(cursor, handled)
+
+    def applied(self, cursor: Cursor, records: Sequence[Record]) -> None:
+        """Do what else these records call for, once their rows are written. Raises like :meth:`apply`."""
+        return
 
 
 @contextmanager

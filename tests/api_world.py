@@ -42,7 +42,7 @@ class Projector:
 
     def __init__(self, views_dsn: str, service: Any) -> None:
         self._log = service.log
-        self._projections = projections(build_saga(service))
+        self._projections = projections(build_saga(service), service.vault)
         self._connection = psycopg2.connect(views_dsn)
         self._positions = {p.name: prepare(self._connection, p) for p in self._projections}
         self._going = threading.Event()

@@ -12,6 +12,8 @@ from view_records import parse
 
 from projections.base import Projection
 from projections.positions import advance, prepare
+from store.migrate import migrate
+from vault.vault import MIGRATIONS, Vault
 
 
 class Feed:
@@ -54,6 +56,16 @@ def _select(cursor: Any, query: str) -> list[tuple[Any, ...]]:
 def views_dsn(pg_main: str, new_database: Callable[..., str]) -> str:
     """Give a database for views, as an owner."""
     return new_database(pg_main, "views")
+
+
+@pytest.fixture(scope="module")
+def vault(pg_keys: str, new_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """Give a vault of its own to the tests of a module."""
+    dsn = new_database(pg_keys, "view_keys")
+    migrate(dsn, MIGRATIONS)
+    opened = Vault.open_at(dsn, tmp_path_factory.mktemp("view-keyring") / "keyring", cache_seconds=0)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

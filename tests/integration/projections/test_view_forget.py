@@ -199,8 +199,8 @@ def test_an_erasure_that_cannot_go_on_holds_up_no_other(forget, port, failure):
     assert forget.ask(progress, UUID(REQUEST))["step"] == "fenced"
 
 
-def test_certification_waits_for_every_view_to_have_purged(feed, port):
-    views = {projection.name: feed(projection) for projection in projections(port)}
+def test_certification_waits_for_every_view_to_have_purged(feed, port, vault):
+    views = {projection.name: feed(projection) for projection in projections(port, vault)}
     forget = views["forget"]
     last = views["case_page"]
     for view in views.values():
@@ -222,6 +222,7 @@ def test_certification_waits_for_every_view_to_have_purged(feed, port):
         "disclosures": 3,
         "recipients": 3,
         "requests": 3,
+        "search_index": 3,
         "forget": 3,
     }
     assert ours == [("certify", ANA, REQUEST, CAUSE["destroyed"], positions)]
@@ -231,8 +232,8 @@ def test_certification_waits_for_every_view_to_have_purged(feed, port):
     assert port.asked == ours
 
 
-def test_a_view_that_is_being_rebuilt_is_waited_for_again(feed, port):
-    views = {projection.name: feed(projection) for projection in projections(port)}
+def test_a_view_that_is_being_rebuilt_is_waited_for_again(feed, port, vault):
+    views = {projection.name: feed(projection) for projection in projections(port, vault)}
     for view in views.values():
         view.take(approved(), fenced(), destroyed())
     rebuilt = feed(views["people"].projection)
@@ -255,8 +256,8 @@ def test_a_rebuilt_forget_view_asks_for_nothing_that_is_certified(feed, port):
     assert port.asked == []
 
 
-def test_forget_never_parks(port):
-    assert {projection.name for projection in projections(port) if not projection.parks} == {"forget"}
+def test_forget_never_parks(port, vault):
+    assert {projection.name for projection in projections(port, vault) if not projection.parks} == {"forget"}
 
 
 def test_waiting_counts_the_unfinished_by_step_and_tells_since_when(feed, port):

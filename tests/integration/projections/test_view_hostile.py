@@ -21,6 +21,7 @@ from domain.registry import Kind, fields_of
 from projections.base import PURGE
 from projections.catalogue import VIEWS, projections
 from projections.positions import prepare
+from vault.vault import Vault
 
 
 class Port:
@@ -80,8 +81,8 @@ def hostile(draw: st.DrawFn, types: list[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", VIEW_NAMES)
-def test_any_content_is_taken_in_or_unfit(connect: Any, name: str) -> None:
-    [view] = [made for made in projections(Port()) if made.name == name]
+def test_any_content_is_taken_in_or_unfit(connect: Any, vault: Vault, name: str) -> None:
+    [view] = [made for made in projections(Port(), vault) if made.name == name]
     connection = connect()
     prepare(connection, view, rebuild=True)
     whole_person = {**genuine(PURGE), "data": {**genuine(PURGE)["data"], "whole_person": {}}}
@@ -110,8 +111,10 @@ def test_any_content_is_taken_in_or_unfit(connect: Any, name: str) -> None:
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00"])
 @pytest.mark.parametrize("name", VIEW_NAMES)
-def test_text_that_no_database_takes_is_the_fault_of_the_record(connect: Any, name: str, text: str) -> None:
-    [view] = [made for made in projections(Port()) if made.name == name]
+def test_text_that_no_database_takes_is_the_fault_of_the_record(
+    connect: Any, vault: Vault, name: str, text: str
+) -> None:
+    [view] = [made for made in projections(Port(), vault) if made.name == name]
     connection = connect()
     prepare(connection, view, rebuild=True)
     for type_ in sorted(view.handles):
