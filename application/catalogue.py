@@ -10,8 +10,9 @@ from uuid import UUID
 from marshmallow import Schema
 
 from application import examples
-from application.handlers import casework, disclosing, parties, people, rights
+from application.handlers import casework, certificates, disclosing, parties, people, rights
 from application.schemas import casework as case_bodies
+from application.schemas import certificates as certificate_bodies
 from application.schemas import people as people_bodies
 from application.unit_of_work import UnitOfWork
 
@@ -115,8 +116,20 @@ _ALL = (
     _operation("extend_request", "Extend a request's deadline", people_bodies.EmptySchema,
                rights.extend_request, OFFICER, ids=_REQUEST, **_law, **_four_eyes),
     _operation("erasure_certificate", "Show an erasure's certificate", people_bodies.EmptySchema,
-               rights.erasure_certificate, OFFICER, REGULATOR, FOR_PERSON, CASEWORK, ids=_REQUEST,
+               certificates.erasure_certificate, OFFICER, REGULATOR, FOR_PERSON, CASEWORK, ids=_REQUEST,
                reads="certificate", **_law, **_four_eyes),
+    _operation("notify_recipient", "Record that a recipient was told of an erasure",
+               certificate_bodies.NotificationSchema, certificates.notify_recipient, OFFICER, ids=_REQUEST,
+               **_made, **_law, **_four_eyes),
+    _operation("acknowledge_erasure", "Record that a recipient acknowledged an erasure",
+               certificate_bodies.AcknowledgementSchema, certificates.acknowledge_erasure, OFFICER, ids=_REQUEST,
+               **_made, **_law, **_four_eyes),
+    _operation("report_paper_destruction", "Report that paper records were destroyed",
+               certificate_bodies.PaperDestructionSchema, certificates.report_paper_destruction, OFFICER,
+               ids=_REQUEST, **_made, **_law, **_four_eyes),
+    _operation("confirm_paper_destruction", "Confirm that paper records were destroyed",
+               certificate_bodies.PaperConfirmationSchema, certificates.confirm_paper_destruction, OFFICER,
+               ids=_REQUEST, **_made, **_law, **_four_eyes),
     _operation("register_publisher", "Register a publishing service", case_bodies.PublisherSchema,
                parties.register_publisher, OPERATOR, inbox=False, **_made),
     _operation("revoke_publisher", "Revoke a publishing service", people_bodies.EmptySchema,

@@ -1,15 +1,22 @@
-"""The certificate of an erasure as JSON, from the person's stream."""
+"""The certificate of an erasure: put together from the person's stream and signed once, then shown as it was signed."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from domain import rules
-from domain.errors import RuleRefused
+from application import signed_documents
+from application.signing_keys import current_key, public_jwk
+from application.unit_of_work import UnitOfWork
+from domain.certificate_form import CERTIFICATE, FORMAT, SUPPLEMENT, payload_of
+from domain.certificates import Notice
+from domain.events.base import Event
 from domain.instants import instant
-from domain.rights import RightsRequest
-from vault.vault import Vault
+from domain.policy import PolicyVersion
+from domain.registry import Kind, fields_of
+from domain.rights import RightsRequest, months_after
+from domain.sealed import KeyScope
+from domain.subject import Subject
 
 NOT_PROVEN = (
     "the memory of a process that held a key, until the time given as unrecoverable_after",
@@ -22,37 +29,137 @@ NOT_PROVEN = (
 """What a certificate does not prove, said on each."""
 
 
-def certificate(subject_id: UUID, request: RightsRequest, vault: Vault) -> dict[str, Any]:
-    """Return the certificate. Raises :class:`RuleRefused` until every view has purged, ``KeysUnavailable``."""
-    fenced, destroyed, certified = request.fenced, request.destroyed, request.certified
-    if fenced is None or destroyed is None or certified is None:
-        raise RuleRefused(rules.CERTIFICATE_PENDING, request_id=request.id)
-    scopes = {row.scope_id: row.scope for row in vault.scopes_of(subject_id)}
+def issue(work: UnitOfWork, subject: Subject, request_id: UUID) -> None:
+    """Sign the certificate of an erasure that this work has just certified, and schedule who is to be told of it.
+
+    Raises ``KeysUnavailable``: then nothing of the work may be appended.
+    """
+    scopes = _scopes(work, subject.id)
+    destroyed = subject.request(request_id).destroyed
+    assert destroyed is not None
+    erased = [(scopes[s].category, scopes[s].case_id) for s in destroyed.scope_ids if s in scopes]
+    for recipient_id, disclosure_ids in subject.disclosed_to(erased).items():
+        subject.schedule_notification(work.context, work.new_id(), request_id, recipient_id, disclosure_ids)
+    _sign(work, subject, request_id, _certificate(work, subject, request_id))
+
+
+def supplement(work: UnitOfWork, subject: Subject, request_id: UUID) -> int:
+    """Sign a supplement that reports what this work last decided, and return its number. Raises ``KeysUnavailable``."""
+    certificate, fact = subject.certificate(request_id), cast(Event, subject.pending_events[-1])
+    number = len(certificate.documents)
+    document = {
+        "document": SUPPLEMENT,
+        "format": FORMAT,
+        "certificate_id": str(certificate.id),
+        "request_id": str(request_id),
+        "certificate_sha256": signed_documents.digest(certificate.documents[0]),
+        "number": number,
+        "recorded_at": instant(fact.timestamp),
+        "event_id": str(fact.event_id),
+        "fact": fact.TOPIC,
+        "data": _clear_fields(fact),
+    }
+    _sign(work, subject, request_id, document)
+    return number
+
+
+def shown(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
+    """Return the certificate as it was signed, with the signed documents and how far recipients are told.
+
+    One that was certified before certificates were signed has no ``jws``. Raises :class:`RuleRefused` until every view
+    has purged, ``KeysUnavailable``.
+    """
+    certificate = subject.certificate(request_id)
+    documents = certificate.documents
+    said = payload_of(documents[0]) if documents else _certificate(work, subject, request_id)
     return {
-        "certificate_id": str(fenced.certificate_id),
-        "request_id": str(request.id),
-        "subject_id": str(subject_id),
-        "state": request.state,
+        **said,
+        "state": subject.request(request_id).state,
+        "recipients": [_recipient(notice) for notice in certificate.notices.values()],
+        "jws": documents[0] if documents else None,
+        "supplements": [_supplement(document) for document in documents[1:]],
+    }
+
+
+def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
+    request, certificate = subject.request(request_id), subject.certificate(request_id)
+    fenced, destroyed, certified = request.fenced, request.destroyed, request.certified
+    assert fenced is not None
+    assert destroyed is not None
+    assert certified is not None
+    scopes = _scopes(work, subject.id)
+    return {
+        "document": CERTIFICATE,
+        "format": FORMAT,
+        "certificate_id": str(certificate.id),
+        "request_id": str(request_id),
+        "subject_id": str(subject.id),
         "whole_person": fenced.whole_person,
         "fenced_at": instant(fenced.timestamp),
         "destroyed_at": instant(destroyed.destroyed_at),
         "unrecoverable_after": instant(destroyed.unrecoverable_after),
         "certified_at": instant(certified.timestamp),
-        "scopes": [
-            {
-                "scope_id": str(scope_id),
-                "category": scopes[scope_id].category,
-                "case_id": str(scopes[scope_id].case_id) if scopes[scope_id].case_id else None,
-            }
-            for scope_id in destroyed.scope_ids
-            if scope_id in scopes
-        ],
-        "withheld": [
-            {"scope_id": str(scope_id), "ground": ground}
-            for scope_id, ground in zip(fenced.withheld, fenced.withheld_grounds, strict=True)
-        ],
+        "events": {
+            "fenced": str(fenced.event_id),
+            "destroyed": str(destroyed.event_id),
+            "certified": str(certified.event_id),
+        },
+        "scopes": [_scope(s, scopes[s]) for s in destroyed.scope_ids if s in scopes],
+        "withheld": _withheld(request, scopes, work.policies.in_force(fenced.timestamp)),
         "root_epochs": {"before": destroyed.root_epoch_before, "after": destroyed.root_epoch_after},
         "fingerprints": list(destroyed.fingerprints),
         "views": dict(certified.view_positions),
+        "recipients": [_owed(notice) for notice in certificate.notices.values()],
         "not_proven": list(NOT_PROVEN),
     }
+
+
+def _sign(work: UnitOfWork, subject: Subject, request_id: UUID, document: dict[str, Any]) -> None:
+    key = current_key(work.vault, work.now)
+    signed = signed_documents.sign(document, key)
+    subject.sign(work.context, work.new_id(), request_id, public_jwk(key)["x"], signed)
+
+
+def _scopes(work: UnitOfWork, subject_id: UUID) -> dict[UUID, KeyScope]:
+    return {row.scope_id: row.scope for row in work.vault.scopes_of(subject_id)}
+
+
+def _scope(scope_id: UUID, scope: KeyScope) -> dict[str, Any]:
+    case_id = str(scope.case_id) if scope.case_id else None
+    return {"scope_id": str(scope_id), "category": scope.category, "case_id": case_id}
+
+
+def _withheld(request: RightsRequest, scopes: dict[UUID, KeyScope], policy: PolicyVersion) -> list[dict[str, Any]]:
+    """Return what was withheld, why, and when it is looked at again by the policy under which it was fenced."""
+    fenced = request.fenced
+    assert fenced is not None
+    found = []
+    for scope_id, ground in zip(fenced.withheld, fenced.withheld_grounds, strict=True):
+        rule = policy.withholding.get(scopes[scope_id].category)
+        review = instant(months_after(fenced.timestamp, rule.review_after_months)) if rule else None
+        found.append({**_scope(scope_id, scopes[scope_id]), "ground": ground, "review_date": review})
+    return found
+
+
+def _owed(notice: Notice) -> dict[str, Any]:
+    return {
+        "recipient_id": str(notice.recipient_id),
+        "disclosure_ids": [str(d) for d in notice.disclosure_ids],
+        "due": instant(notice.due),
+    }
+
+
+def _recipient(notice: Notice) -> dict[str, Any]:
+    sent = instant(notice.sent) if notice.sent else None
+    acknowledged = instant(notice.acknowledged) if notice.acknowledged else None
+    return {**_owed(notice), "sent": sent, "acknowledged": acknowledged}
+
+
+def _supplement(document: str) -> dict[str, Any]:
+    said = payload_of(document)
+    return {name: said[name] for name in ("number", "recorded_at", "fact", "data")} | {"jws": document}
+
+
+def _clear_fields(event: Event) -> dict[str, Any]:
+    kinds = {name: kind for name, kind in fields_of(type(event)).items() if isinstance(kind, Kind)}
+    return {name: kind.encode(getattr(event, name)) for name, kind in kinds.items()}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from application.certificate import issue
 from application.erasure_plan import plan_erasure
 from application.unit_of_work import Resources, UnitOfWork
 from domain.errors import CasekeeperError
@@ -130,12 +131,13 @@ class ErasureSaga:
         work.append()
 
     def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
-        """Certify once every view has purged."""
+        """Certify once every view has purged, and sign the certificate in the same append: there is one or none."""
         work = self._work(erasure.cause)
         subject = work.load(Subject, erasure.subject_id)
         if subject.request(erasure.request_id).state != "destroyed":
             return
         subject.certify_erasure(work.context, work.new_id(), erasure.request_id, view_positions)
+        issue(work, subject, erasure.request_id)
         work.append()
 
     def _work(self, cause: UUID) -> UnitOfWork:

@@ -78,6 +78,10 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "verify_requester": {"method": "telephone", "outcome": "verified"},
     "approve_erasure": {"preview_id": _PREVIEW},
     "refuse_request": {"ground": "identity_not_verified"},
+    "notify_recipient": {"recipient_id": _RECIPIENT, "channel": "email", "sent": "2026-03-02T10:00:00Z"},
+    "acknowledge_erasure": {"recipient_id": _RECIPIENT, "channel": "email", "acknowledged": "2026-03-05T10:00:00Z"},
+    "report_paper_destruction": {"method": "shredding", "documents": 12, "destroyed": "2026-03-06T10:00:00Z"},
+    "confirm_paper_destruction": {"report_id": _PREVIEW},
     "register_publisher": {"service": "web-forms", "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
 }
 """Operation name to a body its schema takes."""

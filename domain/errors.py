@@ -22,6 +22,7 @@
         ├── IdempotencyKeyReused        same key, another body
         ├── AlreadyDone                 same key, same body: carries the first answer
         ├── EventTooLarge               a record over the append limit
+        ├── DocumentInvalid             a signed certificate or supplement fails a check
         ├── Tampered                    a sealed value or key row fails its checks
         ├── KeyNeverExisted             a sealed value names a scope nobody ever created
         ├── KeyringMismatch             keyring of another installation, version or epoch
@@ -194,6 +195,10 @@ class EventTooLarge(TerminalError):
         super().__init__(f"record of {size} bytes, limit {limit}")
         self.size = size
         self.limit = limit
+
+
+class DocumentInvalid(TerminalError):
+    """A signed certificate or supplement, or a key to check it with, fails a check; the text says which."""
 
 
 class Tampered(TerminalError):

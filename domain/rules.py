@@ -55,6 +55,17 @@ APPROVED_BY_REQUESTER = Rule(
 NOT_AN_ERASURE = Rule("not-an-erasure", "7.2", "Only an erasure request has this step")
 CERTIFICATE_PENDING = Rule("certificate-pending", "7.2", "The erasure is not certified yet", 404)
 
+RECIPIENT_NOT_OWED = Rule("recipient-not-on-certificate", "7.2", "The certificate names no such recipient to tell", 404)
+RECIPIENT_TOLD = Rule("recipient-already-told", "7.2", "The recipient has been told of the erasure already")
+RECIPIENT_NOT_TOLD = Rule("recipient-not-told", "7.2", "The recipient has not been told of the erasure yet")
+RECIPIENT_ACKNOWLEDGED = Rule("recipient-acknowledged", "7.2", "The recipient has acknowledged the erasure already")
+SUPPLEMENT_TIME = Rule("supplement-time", "7.2", "What is reported lies in the future, or before it can have been", 422)
+PAPER_UNKNOWN = Rule("paper-report-unknown", "7.2", "No such destruction of paper was reported", 404)
+PAPER_CONFIRMED = Rule("paper-report-confirmed", "7.2", "This destruction of paper is confirmed already")
+CONFIRMED_BY_REPORTER = Rule(
+    "second-witness-required", "7.2", "A destruction of paper is confirmed by another person than its reporter", 403
+)
+
 PUBLISHER_UNKNOWN = Rule("publisher-unknown", "4", "The publishing service is not registered", 403)
 
 ALL: tuple[Rule, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -6,16 +6,17 @@ from typing import Self
 from uuid import UUID
 
 from domain.aggregate import DecidingAggregate
+from domain.certificates import Certificate, CertificateDecisions
 from domain.consents import Consent
 from domain.disclosures import Disclosure
 from domain.events.base import Context
 from domain.events.person import NoticeServed, SubjectRegistered
 from domain.events.rights import ErasureFenced
-from domain.rights import RightsDecisions, RightsRequest
+from domain.rights import RightsRequest
 from domain.sealed import SealedField, SealedPart
 
 
-class Subject(DecidingAggregate, RightsDecisions):
+class Subject(DecidingAggregate, CertificateDecisions):
     """A person's stream; the id is random and says nothing about them."""
 
     TOPIC = "Subject"
@@ -30,6 +31,7 @@ class Subject(DecidingAggregate, RightsDecisions):
         self.consents: dict[UUID, Consent] = {}
         self.disclosures: dict[UUID, Disclosure] = {}
         self.requests: dict[UUID, RightsRequest] = {}
+        self.certificates: dict[UUID, Certificate] = {}
 
     def concerned(self) -> tuple[UUID, ...]:
         """Return the person themselves."""

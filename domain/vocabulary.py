@@ -28,6 +28,12 @@ RIGHTS = frozenset({"access", "export", "rectification", "erasure", "restriction
 VERIFICATION_OUTCOMES = frozenset({"verified", "failed"})
 REFUSAL_GROUNDS = frozenset({"identity_not_verified", "manifestly_unfounded", "withdrawn_by_person"})
 WITHHOLDING_GROUNDS = frozenset({"legal_hold", "accounting_duty", "legal_obligation"})
+DELIVERIES = frozenset({"delivered", "failed"})
+"""What became of a message to a recipient."""
+DESTRUCTION_METHODS = frozenset({"shredding", "incineration", "pulping"})
+"""How paper is destroyed (policy clause 7.2)."""
+SUPPLEMENT_FACTS = frozenset({"RecipientNotifiedOfErasure", "RecipientAcknowledgedErasure", "PaperRecordsDestroyed"})
+"""The events that a supplement to a certificate reports."""
 BASIS_TYPES = frozenset({"consent"})
 PRODUCERS = frozenset({"api", "inbox", "saga", "schedule", "cli"})
 RESOURCES = frozenset(

@@ -8,6 +8,7 @@ from api.resources import (
     agreements,
     audit,
     cases,
+    certificates,
     consents,
     disclosures,
     health,
@@ -23,7 +24,19 @@ if TYPE_CHECKING:
 
     from api.metrics import HttpMetrics
 
-_DOCUMENTED = (subjects, cases, consents, disclosures, requests, agreements, policies, audit, inbox, health)
+_DOCUMENTED = (
+    subjects,
+    cases,
+    consents,
+    disclosures,
+    requests,
+    certificates,
+    agreements,
+    policies,
+    audit,
+    inbox,
+    health,
+)
 
 
 def register(app: Flask, api: Api, metrics: HttpMetrics) -> None:

@@ -18,7 +18,24 @@ PREVIEW = thing(
 )
 """What an erasure would do now, scope by scope."""
 
+_RECIPIENT = thing(
+    recipient_id=IDENTIFIER,
+    disclosure_ids=listed(IDENTIFIER),
+    due=INSTANT,
+    sent=nullable(INSTANT),
+    acknowledged=nullable(INSTANT),
+)
+_SUPPLEMENT = thing(
+    number=NUMBER,
+    recorded_at=INSTANT,
+    fact=one_of(vocabulary.SUPPLEMENT_FACTS),
+    data={"type": "object"},
+    jws=TEXT,
+)
+
 CERTIFICATE = thing(
+    document={"const": "erasure_certificate"},
+    format=NUMBER,
     certificate_id=IDENTIFIER,
     request_id=IDENTIFIER,
     subject_id=IDENTIFIER,
@@ -28,15 +45,22 @@ CERTIFICATE = thing(
     destroyed_at=INSTANT,
     unrecoverable_after=INSTANT,
     certified_at=INSTANT,
+    events=thing(fenced=IDENTIFIER, destroyed=IDENTIFIER, certified=IDENTIFIER),
     scopes=listed(thing(**_SCOPE)),
-    withheld=listed(thing(scope_id=IDENTIFIER, ground=_GROUND)),
+    withheld=listed(thing(**_SCOPE, ground=_GROUND, review_date=nullable(INSTANT))),
     root_epochs=thing(before=NUMBER, after=NUMBER),
     fingerprints=listed(TEXT),
     views={"type": "object", "additionalProperties": NUMBER},
+    recipients=listed(_RECIPIENT),
     not_proven=listed(TEXT),
+    jws=nullable(TEXT),
+    supplements=listed(_SUPPLEMENT),
     receipt=RECEIPT_REF,
 )
-"""When and what was erased, what was withheld and why, and what is not proven."""
+"""When and what was erased, what was withheld and why, who is to be told, and what is not proven.
+
+``jws`` is the certificate as it was signed, ``null`` for one that was certified before certificates were signed.
+"""
 
 _EXAMPLE_SCOPE = {"scope_id": OTHER_ID, "category": "medical", "case_id": THIRD_ID}
 
@@ -57,6 +81,8 @@ PREVIEW_EXAMPLE = {
     "receipt": RECEIPT,
 }
 CERTIFICATE_EXAMPLE = {
+    "document": "erasure_certificate",
+    "format": 1,
     "certificate_id": THIRD_ID,
     "request_id": ID,
     "subject_id": OTHER_ID,
@@ -66,11 +92,25 @@ CERTIFICATE_EXAMPLE = {
     "destroyed_at": TIME,
     "unrecoverable_after": TIME,
     "certified_at": TIME,
+    "events": {"fenced": ID, "destroyed": OTHER_ID, "certified": THIRD_ID},
     "scopes": [_EXAMPLE_SCOPE],
     "withheld": [],
     "root_epochs": {"before": 1, "after": 2},
     "fingerprints": ["9f86d081884c7d65"],
     "views": {"people": 42},
+    "recipients": [
+        {"recipient_id": ID, "disclosure_ids": [OTHER_ID], "due": LATER, "sent": TIME, "acknowledged": None}
+    ],
     "not_proven": ["data already disclosed to recipients"],
+    "jws": "eyJhbGciOiJFZERTQSJ9.eyJkb2N1bWVudCI6ImVyYXN1cmVfY2VydGlmaWNhdGUifQ.c2lnbmF0dXJl",
+    "supplements": [
+        {
+            "number": 1,
+            "recorded_at": LATER,
+            "fact": "RecipientNotifiedOfErasure",
+            "data": {"recipient_id": ID, "channel": "email", "sent": TIME, "delivery": "delivered"},
+            "jws": "eyJhbGciOiJFZERTQSJ9.eyJkb2N1bWVudCI6ImVyYXN1cmVfc3VwcGxlbWVudCJ9.c2lnbmF0dXJl",
+        }
+    ],
     "receipt": RECEIPT,
 }

@@ -12,7 +12,7 @@ from api.endpoints import command, execute, query
 from api.json_answers import json_response
 from api.reads import AFTER, PAGING, find, paging, parameters, wait_for_view, word, word_parameter
 from api.request_scope import caller, rooms
-from api.resources.erasure_shapes import CERTIFICATE, CERTIFICATE_EXAMPLE, PREVIEW, PREVIEW_EXAMPLE
+from api.resources.erasure_shapes import PREVIEW, PREVIEW_EXAMPLE
 from api.sample import ID, LATER, RECEIPT, THIRD_ID, TIME, done
 from api.shapes import IDENTIFIER, INSTANT, one_of, page, ref, thing
 from application.catalogue import OPERATIONS
@@ -124,22 +124,3 @@ def preview_erasure(request_id: UUID) -> Response:
     """
     wait_for_view("requests", parameters("after"))
     return execute("preview_erasure", with_person(request_id), {})
-
-
-@query(
-    blueprint,
-    f"{_ONE}/certificate",
-    answer=CERTIFICATE,
-    example=CERTIFICATE_EXAMPLE,
-    allowed=OPERATIONS["erasure_certificate"].allowed,
-    parameters=[AFTER],
-    missing=True,
-    refusable=True,
-)
-def erasure_certificate(request_id: UUID) -> Response:
-    """Show an erasure's certificate.
-
-    Answers 404 `certificate-pending` until every view has purged.
-    """
-    wait_for_view("requests", parameters("after"))
-    return execute("erasure_certificate", with_person(request_id), {})

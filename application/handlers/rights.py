@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from application.certificate import certificate
 from application.erasure_plan import plan_erasure, preview_id_of, preview_json
 from application.handlers.sealing import seal_text
 from application.unit_of_work import UnitOfWork
@@ -14,7 +13,6 @@ from domain.errors import FieldProblem, InvalidInput, NotFound
 from domain.events.rights import RightsRequestReceived, RightsRequestRefused
 from domain.instants import instant
 from domain.rights import ErasureScope
-from domain.subject import Subject
 
 Ids = dict[str, UUID]
 
@@ -91,9 +89,3 @@ def extend_request(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str
     subject = work.person(ids["subject_id"])
     subject.extend_request(work.context, work.new_id(), ids["request_id"])
     return {"id": str(ids["request_id"]), "due": instant(subject.request(ids["request_id"]).due)}
-
-
-def erasure_certificate(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:
-    """Show an erasure's certificate. Raises :class:`RuleRefused` (404) until it stands."""
-    subject = work.load(Subject, ids["subject_id"])
-    return certificate(subject.id, subject.request(ids["request_id"]), work.vault)
