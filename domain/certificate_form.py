@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain import vocabulary
-from domain.events.base import EVENT_TYPES
 from domain.registry import (
     FINGERPRINTS,
     FLAG,
@@ -23,7 +22,6 @@ from domain.registry import (
     TIME,
     VIEW_POSITIONS,
     Kind,
-    fields_of,
     several,
     text,
     word,
@@ -65,6 +63,24 @@ _SCOPE: Mapping[str, Kind] = {
     "case_id": _optional(ID),
 }
 _DIGEST = text("digest", r"[0-9a-f]{64}")
+_CHANNEL = word("channel", vocabulary.CHANNELS)
+
+_FACTS: Mapping[str, Mapping[str, Kind]] = {
+    "RecipientNotifiedOfErasure": {
+        "recipient_id": ID,
+        "channel": _CHANNEL,
+        "sent": TIME,
+        "delivery": word("delivery", vocabulary.DELIVERIES),
+    },
+    "RecipientAcknowledgedErasure": {"recipient_id": ID, "channel": _CHANNEL, "acknowledged": TIME},
+    "PaperRecordsDestroyed": {
+        "report_id": ID,
+        "method": word("destruction_method", vocabulary.DESTRUCTION_METHODS),
+        "documents": NUMBER,
+        "destroyed": TIME,
+    },
+}
+"""The clear fields of the events that a supplement reports, beside the two that name the certificate."""
 
 _FORMS: Mapping[str, Mapping[str, Kind]] = {
     CERTIFICATE: {
@@ -104,7 +120,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         "number": NUMBER,
         "recorded_at": TIME,
         "event_id": ID,
-        "fact": word("fact", vocabulary.SUPPLEMENT_FACTS),
+        "fact": word("fact", _FACTS),
         "data": Kind("data", {"type": "object"}, lambda value: isinstance(value, dict)),
     },
 }
@@ -113,15 +129,14 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
 def misfits(document: Any) -> list[str]:
     """Return what is wrong with the form of a signed document: names of fields, ``document`` when it is none of ours.
 
-    A supplement's ``data`` is held to the kinds of the event that it reports.
+    A supplement's ``data`` has the fields of the event that it reports.
     """
     form = _FORMS.get(str(document.get("document"))) if isinstance(document, dict) else None
     if form is None or document.get("format") != FORMAT:
         return ["document"]
     wrong = _misfits(form, document)
     if form is _FORMS[SUPPLEMENT] and not wrong:
-        declared = fields_of(EVENT_TYPES[document["fact"]])
-        kinds = {name: kind for name, kind in declared.items() if isinstance(kind, Kind)}
+        kinds = {"request_id": ID, "certificate_id": ID, **_FACTS[document["fact"]]}
         wrong = [f"data.{name}" for name in _misfits(kinds, document["data"])]
     return wrong
 

@@ -33,7 +33,7 @@ DELIVERIES = frozenset({"delivered", "failed"})
 DESTRUCTION_METHODS = frozenset({"shredding", "incineration", "pulping"})
 """How paper is destroyed (policy clause 7.2)."""
 SUPPLEMENT_FACTS = frozenset({"RecipientNotifiedOfErasure", "RecipientAcknowledgedErasure", "PaperRecordsDestroyed"})
-"""The events that a supplement to a certificate reports."""
+"""The types of the events that a supplement to a certificate reports."""
 BASIS_TYPES = frozenset({"consent"})
 PRODUCERS = frozenset({"api", "inbox", "saga", "schedule", "cli"})
 RESOURCES = frozenset(

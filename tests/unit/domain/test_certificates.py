@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain import certificate_form, vocabulary
 from domain.events import EVENT_TYPES
 from domain.registry import Kind, fields_of
 from domain.rights import Destruction, ErasurePlan
@@ -157,6 +158,13 @@ def test_nothing_supplements_what_is_not_certified(story: Story, refused, act) -
     request_id = previewed(story, uuid4())
 
     assert refused(act, story, request_id) == "certificate-pending"
+
+
+def test_a_supplement_has_the_fields_of_the_event_it_reports() -> None:
+    assert set(certificate_form._FACTS) == vocabulary.SUPPLEMENT_FACTS
+    for fact, form in certificate_form._FACTS.items():
+        declared = {name: kind.name for name, kind in fields_of(EVENT_TYPES[fact]).items()}
+        assert declared == {"request_id": "id", "certificate_id": "id", **{n: kind.name for n, kind in form.items()}}
 
 
 def test_documents_are_kept_in_order_and_numbered(story: Story) -> None:
