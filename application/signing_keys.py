@@ -15,8 +15,8 @@ from joserfc.jwk import OKPKey
 from application.eddsa import ALGORITHM
 from application.inbox_keys import Secrets
 
-_NAME = re.compile(r"certificate-key-\d{14}-[0-9a-f]{8}")
-_STAMP = "%Y%m%d%H%M%S"
+_NAME = re.compile(r"certificate-key-\d{20}-[0-9a-f]{8}")
+_STAMP = "%Y%m%d%H%M%S%f"
 
 
 def current_key(vault: Secrets, now: datetime) -> OKPKey:
@@ -42,10 +42,11 @@ def public_jwk(key: OKPKey) -> dict[str, str]:
 
 def rotate(vault: Secrets, now: datetime) -> str:
     """Make a new key, which is in use from then on; return the name of its secret."""
-    stamp = now.astimezone(UTC).strftime(_STAMP)
+    born = int(now.astimezone(UTC).strftime(_STAMP))
     if names := _names(vault):
-        stamp = max(stamp, names[-1].split("-")[2])
-    name = f"certificate-key-{stamp}-{secrets.token_hex(4)}"
+        # Later than every key before it, whatever the clock says.
+        born = max(born, int(names[-1].split("-")[2]) + 1)
+    name = f"certificate-key-{born}-{secrets.token_hex(4)}"
     vault.secret(name)
     return name
 
