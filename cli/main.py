@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("cli.import_fhir", "Read people and cases from FHIR bundles."),
     "demo": ("cli.demo", "Load the demonstration set."),
     "audit": ("cli.audit", "Replay the log."),
+    "keys": ("cli.keys", "Prove what was erased."),
     "actors": ("cli.actors", "Register publishing services and their keys."),
     "deadletters": ("cli.deadletters", "See what was set aside; put it back, or go on without it."),
     "rebuild": ("cli.rebuild", "Build a view anew from the log."),

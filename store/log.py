@@ -91,6 +91,11 @@ class EventLog:
         """Return at most ``limit`` records from ``position`` on, in order and without gaps."""
         return self._records("position >= %s ORDER BY position LIMIT %s", (position, limit))
 
+    def find(self, types: Sequence[str], identifier: UUID) -> list[StoredRecord]:
+        """Return the records of these types that name an identifier anywhere, in order. Reads the whole log."""
+        where = "type = ANY (%s) AND position(%s::bytea IN record) > 0 ORDER BY position"
+        return self._records(where, (list(types), str(identifier).encode()))
+
     def unpublished(self, position: int, limit: int) -> list[UnpublishedRecord]:
         """Return at most ``limit`` records from ``position`` on, like :meth:`read_from`, as they are published."""
         sql = (
