@@ -6,13 +6,13 @@ Order, and what a kill after each step leaves:
 2. one transaction with every key on the path renewed, every survivor wrapped again, the records of what was
    destroyed, and the new root epoch: from here on the next call only finishes;
 3. every changed row read back on a fresh connection and opened through the new root key;
-4. the old root key destroyed: now it is true;
-5. the end recorded.
+4. the changed rows in the key change log, the keys' backup, where one is kept;
+5. the old root key destroyed: now it is true;
+6. the end recorded.
 
 Certificates that are due together share one rotation: their people share the upper path, and the root changes once.
-A copy of the changed rows that is kept elsewhere belongs between 3 and 4. One session at a time does all this, behind
-an advisory lock of the same connection that commits, so nobody else can be at it while the fate of a COMMIT is open.
-If one row does not open, nothing is destroyed and ``Tampered`` is raised.
+One session at a time does all this, behind an advisory lock of the same connection that commits, so nobody else can be
+at it while the fate of a COMMIT is open. If one row does not open, nothing is destroyed and ``Tampered`` is raised.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ from vault.rotation import rotate
 ROOT_CREATED = "root created"
 REWRAPPED = "rewrapped"
 VERIFIED = "verified"
+CHANGES_LOGGED = "changes logged"
 OLD_ROOT_DESTROYED = "old root destroyed"
 RECORDED = "recorded"
-STEPS = (ROOT_CREATED, REWRAPPED, VERIFIED, OLD_ROOT_DESTROYED, RECORDED)
+STEPS = (ROOT_CREATED, REWRAPPED, VERIFIED, CHANGES_LOGGED, OLD_ROOT_DESTROYED, RECORDED)
 """The names of all steps, in order."""
 
 
@@ -68,12 +69,22 @@ class _BusyError(Exception):
 
 
 class Forgetting:
-    """Destroys keys, one session at a time. ``after_step`` is called with the name of each step that was done."""
+    """Destroys keys, one session at a time. ``after_step`` is called with the name of each step that was done.
 
-    def __init__(self, connections: Connections, keyring: Keyring, after_step: Callable[[str], None]) -> None:
+    ``log_changes`` returns when every change that is committed is in the key change log.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        keyring: Keyring,
+        after_step: Callable[[str], None],
+        log_changes: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connections = connections
         self._keyring = keyring
         self._after_step = after_step
+        self._log_changes = log_changes
 
     def destroy(self, requests: Sequence[Request]) -> dict[UUID, Outcome]:
         """Destroy what is asked for in one rotation, finishing first what an earlier call left.
@@ -167,9 +178,10 @@ class Forgetting:
             raise Tampered("a key went missing while it was wrapped again")
 
     def _finish(self, session: Connection) -> None:
-        """Do steps 3 to 5 for a rotation that is committed, if there is one; remove root keys that are not in force."""
+        """Do steps 3 to 6 for a rotation that is committed, if there is one; remove root keys that are not in force."""
         ending = (
             (VERIFIED, self._verify),
+            (CHANGES_LOGGED, lambda *_: self._log_changes()),
             (OLD_ROOT_DESTROYED, self._destroy_other_roots),
             (RECORDED, self._record),
         )

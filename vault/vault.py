@@ -13,8 +13,9 @@ import structlog
 
 from domain.errors import Fenced, KeyNeverExisted, Tampered
 from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
-from vault import tree_rows
+from vault import change_rows, tree_rows
 from vault.cache import KeyCache
+from vault.change_log import ChangeLog
 from vault.connections import Connections
 from vault.destruction_rows import Request
 from vault.forgetting import Destruction, Forgetting, Outcome
@@ -49,13 +50,15 @@ class Vault:
         *,
         cache_seconds: float = LONGEST_CACHE_SECONDS,
         after_step: Callable[[str], None] = lambda step: None,
+        changes: ChangeLog | None = None,
     ) -> None:
         if not 0 <= cache_seconds <= LONGEST_CACHE_SECONDS:
             raise ValueError("keys are cached for 0 to 30 seconds")
         self._connections = connections
         self._keyring = keyring
         self._tree = KeyTree(connections, keyring)
-        self._forgetting = Forgetting(connections, keyring, after_step)
+        self._changes = changes
+        self._forgetting = Forgetting(connections, keyring, after_step, self._log_changes)
         self._cache = KeyCache(cache_seconds)
 
     @classmethod
@@ -67,16 +70,21 @@ class Vault:
         cache_seconds: float = LONGEST_CACHE_SECONDS,
         fanout: int = 64,
         after_step: Callable[[str], None] = lambda step: None,
+        changes: Path | None = None,
     ) -> Self:
         """Open the vault of a keys cluster (migrated) and a file keyring; the first start makes both's keys.
 
-        ``fanout`` (2 to 64 children of a node) counts at the first start only. A destruction that a killed process left
+        ``fanout`` (2 to 64 children of a node) counts at the first start only. ``changes``: folder of the key change
+        log; without one new keys and rotations wait in the keys cluster for a process that has one. A destruction that a killed process left
         half done is finished; if its keys do not verify, that is logged, nothing is destroyed, and the next
         :meth:`destroy` raises. Raises ``KeyringMismatch`` when the two do not belong together.
         """
         connections = Connections(keys_dsn)
         kept = attach(connections, keyring, fanout)
-        vault = cls(connections, kept, cache_seconds=cache_seconds, after_step=after_step)
+        log = ChangeLog(keys_dsn, changes, after_step) if changes is not None else None
+        if log is not None:
+            log.open()
+        vault = cls(connections, kept, cache_seconds=cache_seconds, after_step=after_step, changes=log)
         try:
             vault._forgetting.resume()
         except Tampered as problem:
@@ -84,8 +92,15 @@ class Vault:
         return vault
 
     def scope(self, scope: KeyScope) -> UUID:
-        """Return the id of a key scope, its keys made if missing. Raises ``Fenced`` if it was destroyed."""
-        return self._cache.find(scope) or self._tree.provision(scope)
+        """Return the id of a key scope, its keys made if missing, and in the key change log, where one is kept.
+
+        Raises ``Fenced`` if it was destroyed.
+        """
+        if cached := self._cache.find(scope):
+            return cached
+        scope_id = self._tree.provision(scope)
+        self._log_changes()
+        return scope_id
 
     def seal(self, scope_id: UUID, category: str, binding: Binding, value: Mapping[str, Any]) -> SealedPart:
         """Return a value sealed for one field of one event.
@@ -156,9 +171,11 @@ class Vault:
         if len({request.certificate_id for request in requests}) < len(requests):
             raise ValueError("a certificate is asked for twice")
         try:
-            return self._forgetting.destroy(requests)
+            outcomes = self._forgetting.destroy(requests)
         finally:
             self._cache.drop(None)
+        self._log_changes()
+        return outcomes
 
     def drop_cache(self, subject_ids: Collection[UUID] | None = None) -> None:
         """Forget the cached keys of these people, or all."""
@@ -188,6 +205,13 @@ class Vault:
         """Drop all cached keys and close all connections."""
         self._cache.drop(None)
         self._connections.close()
+        if self._changes is not None:
+            self._changes.close()
+
+    def _log_changes(self) -> None:
+        """Return when every change that is committed is in the key change log, where one is kept."""
+        if self._changes is not None and self._connections.read(change_rows.waiting):
+            self._changes.catch_up()
 
     def _find(self, scope_ids: Collection[UUID]) -> dict[UUID, Lookup]:
         found: dict[UUID, Lookup] = {}

@@ -1,0 +1,250 @@
+"""The key change log as files: one generation after the other, each a dump of all key rows and the changes since.
+
+A generation is ``keys-<number>.log``: frames of a length (4 bytes, big-endian), a JSON object, and the SHA-256 of the
+chain so far, length and object. So a frame is whole or it is no frame, and none can be taken out, moved or put in
+unnoticed. A frame is an atomic step from one committed state of the keys cluster to the next. The last frame may be torn by a kill:
+what is behind the last whole frame counts for nothing, and the next append cuts it off.
+
+Nothing here opens without the keyring: the rows hold wrapped keys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domain.errors import KeyringMismatch, KeysUnavailable
+
+FORMAT = 1
+LOCK_SECONDS = 5.0
+START = hashlib.sha256(b"casekeeper/key-changes/1").digest()
+"""What the first frame of a generation is chained to."""
+
+_GENERATION = re.compile(r"keys-(\d{8})\.log")
+_LENGTH_BYTES = 4
+_CHAIN_BYTES = 32
+_POLL_SECONDS = 0.005
+_COMING = ".new"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in the log: the generation's number, the bytes up to there, and the chained hash at that place."""
+
+    generation: int
+    length: int
+    chain: bytes
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One whole frame and the place right behind it."""
+
+    content: dict[str, Any]
+    end: Mark
+
+
+class ChangeFolder:
+    """The folder of the log. Every method may raise ``KeysUnavailable`` when it cannot be read or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other threads and processes from the log meanwhile; they wait 5 s and then say so."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError:
+            raise _unwritable() from None
+        try:
+            _lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def last_generation(self) -> int:
+        """Return the number of the newest generation, 0 when there is none."""
+        try:
+            found = (_GENERATION.fullmatch(name) for name in os.listdir(self.folder))
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            raise _unreadable() from None
+        return max((int(match[1]) for match in found if match), default=0)
+
+    def begin(self, generation: int) -> Coming:
+        """Open a new generation under a name that does not count yet."""
+        return Coming(self, generation)
+
+    def settle(self, mark: Mark) -> None:
+        """Give a new generation its name if that was not done yet: the cluster says that it counts."""
+        if not self._path(mark.generation).exists() and self._coming(mark.generation).exists():
+            self._named(mark.generation)
+
+    def frames(self, generation: int, after: Mark | None = None) -> Iterator[Frame]:
+        """Yield the whole frames of a generation, or those behind a place in it; stop at the first that is not whole.
+
+        Raises ``KeyringMismatch`` when the log does not reach the place, or is another one there.
+        """
+        try:
+            with self._path(generation).open("rb") as file:
+                place = after or Mark(generation, 0, START)
+                if after is not None:
+                    file.seek(max(0, after.length - _CHAIN_BYTES))
+                    if file.read(_CHAIN_BYTES) != after.chain:
+                        raise KeyringMismatch("the key change log has lost its end, or is of other keys")
+                while (frame := _next(file.read, place)) is not None:
+                    yield frame
+                    place = frame.end
+        except FileNotFoundError:
+            raise KeysUnavailable("the key change log's folder lacks its file: is its volume mounted?") from None
+        except OSError:
+            raise _unreadable() from None
+
+    def append(self, place: Mark, contents: list[dict[str, Any]]) -> Mark:
+        """Write frames right behind a place, cutting off what stands there; durable when this returns."""
+        raw, end = _framed(place, contents)
+        try:
+            descriptor = os.open(self._path(place.generation), os.O_WRONLY)
+            try:
+                os.ftruncate(descriptor, place.length)
+                try:
+                    _write(descriptor, raw, place.length)
+                    os.fsync(descriptor)
+                except OSError:
+                    # After a failed sync nobody knows what is on the disk: it is written anew the next time.
+                    with suppress(OSError):
+                        os.ftruncate(descriptor, place.length)
+                    raise
+            finally:
+                os.close(descriptor)
+        except OSError:
+            raise _unwritable() from None
+        return end
+
+    def forget_before(self, generation: int) -> None:
+        """Remove the generations before this one."""
+        try:
+            for name in os.listdir(self.folder):
+                match = _GENERATION.fullmatch(name)
+                if match and int(match[1]) < generation:
+                    (self.folder / name).unlink(missing_ok=True)
+            self._sync()
+        except OSError:
+            raise _unwritable() from None
+
+    def _named(self, generation: int) -> None:
+        try:
+            self._coming(generation).rename(self._path(generation))
+            self._sync()
+        except OSError:
+            raise _unwritable() from None
+
+    def _path(self, generation: int) -> Path:
+        return self.folder / f"keys-{generation:08d}.log"
+
+    def _coming(self, generation: int) -> Path:
+        return self._path(generation).with_suffix(_COMING)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Coming:
+    """A generation that is being written: it counts once the cluster names its mark, and then gets its name."""
+
+    def __init__(self, folder: ChangeFolder, generation: int) -> None:
+        self._folder = folder
+        self._mark = Mark(generation, 0, START)
+        try:
+            folder._coming(generation).unlink(missing_ok=True)
+            self._descriptor = os.open(folder._coming(generation), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            raise _unwritable() from None
+
+    def add(self, content: dict[str, Any]) -> None:
+        """Write one frame."""
+        raw, end = _framed(self._mark, [content])
+        try:
+            _write(self._descriptor, raw, self._mark.length)
+        except OSError:
+            raise _unwritable() from None
+        self._mark = end
+
+    def finish(self) -> Mark:
+        """Make what was written durable and return its end."""
+        try:
+            os.fsync(self._descriptor)
+            self._folder._sync()
+        except OSError:
+            raise _unwritable() from None
+        return self._mark
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+def _next(read: Any, place: Mark) -> Frame | None:
+    head = read(_LENGTH_BYTES)
+    size = int.from_bytes(head, "big")
+    body, chain = read(size), read(_CHAIN_BYTES)
+    if len(head) < _LENGTH_BYTES or len(body) < size or chain != _chained(place.chain, head, body):
+        return None
+    end = Mark(place.generation, place.length + _LENGTH_BYTES + size + _CHAIN_BYTES, chain)
+    return Frame(json.loads(body), end)
+
+
+def _framed(place: Mark, contents: list[dict[str, Any]]) -> tuple[bytes, Mark]:
+    raw, chain = bytearray(), place.chain
+    for content in contents:
+        body = json.dumps(content, separators=(",", ":")).encode()
+        head = len(body).to_bytes(_LENGTH_BYTES, "big")
+        chain = _chained(chain, head, body)
+        raw += head + body + chain
+    return bytes(raw), Mark(place.generation, place.length + len(raw), chain)
+
+
+def _chained(chain: bytes, head: bytes, body: bytes) -> bytes:
+    return hashlib.sha256(chain + head + body).digest()
+
+
+def _write(descriptor: int, content: bytes, offset: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _lock(descriptor: int) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise KeysUnavailable("another process holds the key change log: is one stopped?") from None
+            time.sleep(_POLL_SECONDS)
+
+
+def _unreadable() -> KeysUnavailable:
+    return KeysUnavailable("the key change log cannot be read")
+
+
+def _unwritable() -> KeysUnavailable:
+    return KeysUnavailable("the key change log cannot be written")
