@@ -35,6 +35,8 @@ class Settings:
     """PostgreSQL connection string of the keys cluster; empty: embedded."""
     keyring: str = ""
     """Where the root key lives: ``file:/folder``; empty: ``keyring/`` in the home folder."""
+    keys_log: str = ""
+    """Folder of the key change log, the keys' backup, on another volume than the keys cluster; empty: in the home."""
     kafka: str = ""
     """Comma-separated bootstrap servers; empty: a local broker."""
     kafka_protocol: str = "PLAINTEXT"
@@ -103,6 +105,11 @@ class Settings:
         if scheme != "file" or not folder or "," in folder:
             raise SettingInvalid(f"{variable('keyring')} must be file:/folder")
         return Path(folder)
+
+    @property
+    def keys_log_path(self) -> Path:
+        """Return the folder of the key change log."""
+        return Path(self.keys_log) if self.keys_log else self.home_path / "keys-log"
 
     @property
     def brokers(self) -> Brokers:

@@ -24,7 +24,7 @@ def build_service(settings: Settings) -> Service:
     """Open store and vault and return the service. Raises ``StoreUnavailable``, ``KeysUnavailable``."""
     resources = Resources(
         log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
-        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path),
+        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path),
         policies=Policies.load(),
         mapper=RecordMapper(),
     )

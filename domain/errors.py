@@ -30,6 +30,7 @@
         ├── LogDiverged                 store and topic disagree about the same position
         ├── RecordUnfit                 a projection cannot take a record in
         ├── TooManyUnfit                so many do not fit that a projection sets no more aside
+        ├── RestoreRefused              a backup is not whole, or would be put over something that is there
         ├── SchemaMismatch              a database's schema is not the one this program expects
         └── SettingInvalid              a setting is malformed, or contradicts another
 
@@ -252,6 +253,10 @@ class TooManyUnfit(TerminalError):
         super().__init__(f"view {view} stopped before position {position}: too many records do not fit")
         self.view = view
         self.position = position
+
+
+class RestoreRefused(TerminalError):
+    """A backup is not whole or of an unknown form, or what it would be restored into is not empty."""
 
 
 class SchemaMismatch(TerminalError):

@@ -33,7 +33,8 @@ GRANTS: Mapping[str, Mapping[str, Grants]] = {
         WORKER: Grants("SELECT"),
     },
     "keys": {
-        API: Grants("SELECT, INSERT, UPDATE"),
+        # Notes of changes are taken away by whoever puts them into the key change log.
+        API: Grants("SELECT, INSERT, UPDATE", {"key_change": "DELETE"}),
         WORKER: Grants("SELECT, INSERT, UPDATE, DELETE"),
     },
 }

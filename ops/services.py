@@ -80,7 +80,12 @@ class ServicePlan:
 
     def shared_environment(self) -> dict[str, str]:
         """Return the variables for commands typed beside the running copy."""
-        chosen = {"home": str(self._home), "port": str(self.ports[0]), "keyring": f"file:{self._settings.keyring_path}"}
+        chosen = {
+            "home": str(self._home),
+            "port": str(self.ports[0]),
+            "keyring": f"file:{self._settings.keyring_path}",
+            "keys_log": str(self._settings.keys_log_path),
+        }
         # A worker started by hand beside this copy must not want the same port.
         chosen["metrics"] = ""
         values = {field.name: str(getattr(self._settings, field.name)) for field in fields(self._settings)}

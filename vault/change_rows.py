@@ -116,3 +116,14 @@ def go_on_from(cursor: Cursor, mark: Mark, last_seq: int, next_place: int) -> No
     set_mark(cursor, mark)
     cursor.execute("SELECT setval(pg_get_serial_sequence('key_change', 'seq'), %s)", (last_seq + 1_000,))
     cursor.execute("SELECT setval('person_place', %s, false)", (next_place,))
+
+
+def destroyed_and_there(cursor: Cursor) -> int:
+    """Return how many keys have a row although their destruction is on record."""
+    cursor.execute(
+        """
+        SELECT count(*) FROM key_node n
+        WHERE n.node_id IN (SELECT scope_id FROM destroyed_scope UNION ALL SELECT subject_id FROM destroyed_person)
+        """
+    )
+    return int(cursor.fetchone()[0])

@@ -111,7 +111,7 @@ def test_every_volume_is_where_the_program_keeps_that_state(composed: dict[str, 
                 used.add(source)
             if name in OURS:
                 settings = Settings.load(service["environment"])
-                assert target in {settings.home, str(settings.keyring_path), settings.issuers}
+                assert target in {settings.home, str(settings.keyring_path), settings.keys_log, settings.issuers}
     assert used == set(composed["volumes"])
 
 

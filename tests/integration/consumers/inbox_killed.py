@@ -24,7 +24,12 @@ class Killed(InboxHandler):
 
 def main(events_dsn: str, keys_dsn: str, keyring: str, kafka: str, prefix: str) -> None:
     settings = Settings(
-        events_dsn=events_dsn, keys_dsn=keys_dsn, keyring=f"file:{keyring}", kafka=kafka, topic_prefix=prefix
+        events_dsn=events_dsn,
+        keys_dsn=keys_dsn,
+        keyring=f"file:{keyring}",
+        keys_log=f"{keyring}-log",
+        kafka=kafka,
+        topic_prefix=prefix,
     )
     Inbox(settings, Killed(build_service(settings)), lambda *_: None).run(threading.Event())
 

@@ -35,7 +35,9 @@ INTAKE = Caller("staff", "f1", frozenset({"service"}), "intake", "api", uuid4())
 def copy(settings: Settings, service_stores: tuple[str, str, str]) -> Settings:
     """A copy with keys and a log of its own."""
     _, keys_dsn, keyring = service_stores
-    return Settings(**{**vars(settings), "keys_dsn": keys_dsn, "keyring": f"file:{keyring}"})
+    return Settings(
+        **{**vars(settings), "keys_dsn": keys_dsn, "keyring": f"file:{keyring}", "keys_log": f"{keyring}-log"}
+    )
 
 
 class Worker:

@@ -48,6 +48,12 @@ def shared_vault(shared_keys: Keys) -> Iterator[Vault]:
     opened.close()
 
 
+@pytest.fixture
+def empty_cluster(vault_database: str, keys: Keys) -> Keys:
+    """Give an empty, migrated keys cluster beside the keyring of the installation ``keys``."""
+    return _installation(vault_database, keys.folder.parent)
+
+
 def _installation(database: str, folder: Path) -> Keys:
     schema = f"test_{secrets.token_hex(6)}"
     installation = Keys(make_dsn(database, options=f"-c search_path={schema}"), folder / "keyring")
