@@ -121,14 +121,15 @@ class Journey:
         self.story = Story()
 
     def run(self) -> Story:
-        self.take_in()
-        self.look()
-        self.consent()
-        self.disclose()
-        self.withdraw()
-        self.ask_for_erasure()
-        self.approve_and_wait()
+        for step in self.steps:
+            step()
         return self.story
+
+    @property
+    def steps(self) -> list[Callable[[], None]]:
+        """All steps in order; the last one forgets the person."""
+        before = [self.take_in, self.look, self.consent, self.disclose, self.withdraw, self.ask_for_erasure]
+        return [*before, self.approve_and_wait]
 
     def take_in(self) -> None:
         story = self.story

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import psycopg2
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.inbox import over_inbox
 from tests.e2e.journey import INTAKE_SERVICE, MANAGER, OFFICER, REGULATOR, Journey, find_erased, over_http
+from tests.e2e.reading_topics import TOPICS, messages, published
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
@@ -31,24 +30,6 @@ def journey(copy: Copy, request: pytest.FixtureRequest) -> Iterator[Journey]:
             run = Journey(copy, publish)
             run.run()
             yield run
-
-
-def messages(copy: Copy, topic: str) -> list[Any]:
-    """Read a topic with kafka-python alone."""
-    consumer = KafkaConsumer(bootstrap_servers=copy.status()["kafka"], enable_auto_commit=False)
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning(*partitions)
-    ends, found = consumer.end_offsets(partitions), []
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        for page in consumer.poll(timeout_ms=1000).values():
-            found += page
-    consumer.close()
-    return found
-
-
-def published(copy: Copy) -> list[tuple[dict[str, bytes], dict[str, Any]]]:
-    return [(dict(message.headers), json.loads(message.value)) for message in messages(copy, "cases.events.v1")]
 
 
 def test_where_a_value_stood_there_is_a_tombstone(copy: Copy, journey: Journey) -> None:
@@ -111,7 +92,7 @@ def test_no_marker_is_left_anywhere(copy: Copy, journey: Journey) -> None:
     marker = f"mk{journey.markers.run}"
     assert len(journey.markers.made) > 15
 
-    for topic in ("cases.events.v1", "cases.inbox.v1", "cases.outcomes.v1", "cases.deadletters.v1"):
+    for topic in TOPICS:
         assert [m for m in messages(copy, topic) if marker.encode() in m.value + repr(m.headers).encode()] == []
     assert list(_rows_with(copy, marker)) == []
     assert list(_files_with(copy.home, marker.encode())) == []
