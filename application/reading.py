@@ -11,7 +11,7 @@ from uuid import UUID
 from application.caller import Caller
 from application.permissions import OPENED, READERS
 from application.unit_of_work import Resources
-from domain.errors import CasekeeperError
+from domain.errors import CasekeeperError, Fenced
 from domain.events.base import Context
 from domain.events.parties import AccessRecorded
 from domain.record import Actor
@@ -43,6 +43,7 @@ class Reading:
     ) -> dict[str, Any]:
         """Return each field's value, tombstone or mask; recorded as an event before anything is returned.
 
+        Nothing is shown whose fence stands before that event in the log.
         ``fields``: what a view keeps of each, a sealed field or a tombstone as JSON. Raises ``NotAllowed``,
         ``KeysUnavailable``, ``StoreUnavailable``, ``Tampered``: then nothing is shown.
         """
@@ -63,9 +64,13 @@ class Reading:
         for name, value in zip(to_open, opened, strict=True):
             answers[name] = value.to_json() if isinstance(value, Erased) else dict(value)
         erased = sum(1 for answer in answers.values() if answer is not None and "erased" in answer)
-        self.record(
-            caller, actor, resource, subject_ids=subject_ids, case_id=case_id, opened=len(to_open), erased=erased
-        )
+        about: dict[str, Any] = {"subject_ids": subject_ids, "case_id": case_id}
+        uses = _used(field for field, value in zip(to_open.values(), opened, strict=True) if isinstance(value, dict))
+        try:
+            self.record(caller, actor, resource, **about, opened=len(to_open), erased=erased, uses=uses)
+        except Fenced:
+            # Fenced since it was looked: this time the fence is found, and nothing of it is opened.
+            return self.open(caller, resource, fields, **about)
         return {name: answers[name] for name in fields}
 
     def _fenced(self, sealed: Mapping[str, SealedField], subject_ids: Iterable[UUID]) -> dict[str, Any]:
@@ -88,8 +93,12 @@ class Reading:
         case_id: UUID | None = None,
         opened: int = 0,
         erased: int = 0,
+        uses: frozenset[UUID] = frozenset(),
     ) -> None:
-        """Record a read, before it is answered. Raises ``StoreUnavailable``."""
+        """Record a read, before it is answered. Raises ``StoreUnavailable``.
+
+        ``uses``: people and key scopes whose data the answer carries; raises ``Fenced`` when one of them is fenced.
+        """
         now = self._clock()
         context = Context(
             now,
@@ -117,7 +126,7 @@ class Reading:
             event = AccessRecorded(**said)
             stored = self._resources.mapper.to_stored_event(event)
             command = AppendCommand(
-                (NewEvent(event.event_id, day.stream_id, day.version + 1, stored.topic, stored.state),)
+                (NewEvent(event.event_id, day.stream_id, day.version + 1, stored.topic, stored.state),), uses=uses
             )
             try:
                 self._resources.log.append(command)
@@ -152,6 +161,10 @@ class _Day:
 
 def _day_key(actor: Actor, now: datetime) -> tuple[str, str, str]:
     return actor.issuer, actor.id, f"{now:%Y-%m-%d}"
+
+
+def _used(fields: Iterable[SealedField]) -> frozenset[UUID]:
+    return frozenset(used for field in fields for used in (field.part.scope_id, field.part.subject_id))
 
 
 def _tombstone(fence: Fence) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Service:
         events = work.pending()
         if not events:
             self._raise_if_known(call)
-            self._record_read(call)
+            self._record_read(call, work)
             return Answer(operation.status, {**said, "receipt": _receipt([], None, 0, self.log.head())})
         last = events[-1]
         receipt = _receipt([str(e.event_id) for e in events], last.originator_id, last.originator_version, 0)
@@ -161,15 +161,17 @@ class Service:
     def _repeat(self, call: _Call, done: AlreadyDone) -> Answer:
         added: dict[str, Any] = {}
         if call.operation.repeat is not None:
-            added = call.operation.repeat(UnitOfWork(self.resources, call.context), call.ids, call.checked)
-            self._record_read(call)
+            work = UnitOfWork(self.resources, call.context)
+            added = call.operation.repeat(work, call.ids, call.checked)
+            self._record_read(call, work)
         receipt = {**done.answer["receipt"], "position": done.position}
         return Answer(done.status, {**done.answer, **added, "receipt": receipt})
 
-    def _record_read(self, call: _Call) -> None:
+    def _record_read(self, call: _Call, work: UnitOfWork) -> None:
         reads = call.operation.reads
         if reads is not None:
-            self.reading.record(call.caller, call.context.actor, reads, subject_ids=[call.ids["subject_id"]])
+            subject_ids = [call.ids["subject_id"]]
+            self.reading.record(call.caller, call.context.actor, reads, subject_ids=subject_ids, uses=work.uses)
 
     def _context(self, operation: Operation, caller: Caller) -> Context:
         now = self.clock()

@@ -66,6 +66,11 @@ class UnitOfWork:
         """Return the moment of the command."""
         return self.context.at
 
+    @property
+    def uses(self) -> frozenset[UUID]:
+        """Return the people and key scopes that must not be fenced when what comes of this work is recorded."""
+        return frozenset(self._uses)
+
     def new_id(self) -> UUID:
         """Return a new random identifier."""
         return self._new_id()
@@ -145,7 +150,7 @@ class UnitOfWork:
             AppendCommand(
                 events,
                 reads=self._reads,
-                uses=frozenset(self._uses),
+                uses=self.uses,
                 fences=tuple(self._fences),
                 idempotency=idempotency,
             )

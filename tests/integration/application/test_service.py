@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -286,3 +287,42 @@ def _identity(service: Service, subject_id: UUID) -> dict[str, Any]:
     identity = work.load(Subject, subject_id).identity
     assert identity is not None
     return identity.to_json()
+
+
+def fence_once_opened(monkeypatch: pytest.MonkeyPatch, made: Made, nth: int = 1) -> None:
+    """Fence the person after the ``nth`` opening of sealed parts from now, before anything is done with them."""
+    service, request = made.service, made.approved_erasure()
+    genuine, count = service.vault.open_many, itertools.count(1)
+
+    def open_many(fields: Any) -> Any:
+        values = genuine(fields)
+        if next(count) == nth:
+            ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+        return values
+
+    monkeypatch.setattr(service.vault, "open_many", open_many)
+
+
+def test_what_is_fenced_while_it_is_read_is_answered_as_a_tombstone(made: Made, monkeypatch) -> None:
+    service = made.service
+    identity = made.service.resources.streams.load(UUID(made.subject)).identity.to_json()
+    ids = [UUID(made.subject)]
+    before = service.reading.open(MANAGER, "subject", {"identity": identity}, subject_ids=ids)
+    fence_once_opened(monkeypatch, made)
+    head = service.log.head()
+
+    during = service.reading.open(MANAGER, "subject", {"identity": identity}, subject_ids=ids)
+
+    assert before["identity"]["given_name"] == "Ada"
+    assert set(during["identity"]) == {"erased"}
+    assert [r.type for r in service.log.read_from(head + 1, 10)] == ["ErasureFenced", "AccessRecorded"]
+
+
+def test_a_repeated_release_that_is_fenced_meanwhile_is_refused(made: Made, monkeypatch) -> None:
+    disclosure, key = made.authorized(), str(uuid4())
+    made.release(disclosure, key)
+    # The first opening is the decision's, which finds the release done; the second one is what would be answered.
+    fence_once_opened(monkeypatch, made, nth=2)
+
+    with pytest.raises(Fenced):
+        made.release(disclosure, key)
