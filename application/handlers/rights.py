@@ -13,6 +13,7 @@ from domain.errors import FieldProblem, InvalidInput, NotFound
 from domain.events.rights import RightsRequestReceived, RightsRequestRefused
 from domain.instants import instant
 from domain.rights import ErasureScope
+from domain.subject import Subject
 
 Ids = dict[str, UUID]
 

@@ -120,7 +120,7 @@ def test_an_epoch_is_replaced_step_by_step_and_people_are_found_all_the_while(fe
         ([(OLD, "retired"), (NEW, "current")], [f"index-{NEW}"]),
         ([(NEW, "current")], [f"index-{NEW}"]),
     ]
-    everybody = {person: ADAS_TERMS for person in people} | {uid(100): {"record_number": "em0001"}}
+    everybody = dict.fromkeys(people, ADAS_TERMS) | {uid(100): {"record_number": "em0001"}}
     assert tags(index) == by_hand(vault, everybody, NEW)
 
 

@@ -10,7 +10,7 @@ import pytest
 from domain import certificate_form, vocabulary
 from domain.events import EVENT_TYPES
 from domain.registry import Kind, fields_of
-from domain.rights import Destruction, ErasurePlan
+from domain.rights import DestroyedKeys, ErasurePlan
 from tests.unit.domain.story import MANAGER, OFFICER, SECOND_OFFICER, START, Story, context
 from tests.unit.domain.test_rights import plan, previewed
 
@@ -27,7 +27,7 @@ def certified(story: Story, *, signed: bool = True, tell: bool = True, withheld:
     what = ErasurePlan((uuid4(),), {uuid4(): "accounting_duty"} if withheld else {}, ())
     story.subject.fence_erasure(context(days=5), uuid4(), request_id, uuid4(), what)
     story.subject.record_destruction(
-        context(days=5), uuid4(), request_id, Destruction(what.erasable, DESTROYED, DESTROYED, 1, 2, ("ab" * 16,))
+        context(days=5), uuid4(), request_id, DestroyedKeys(what.erasable, DESTROYED, DESTROYED, 1, 2, ("ab" * 16,))
     )
     story.subject.certify_erasure(context(days=5), uuid4(), request_id, {"people": 9})
     if tell:
