@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from domain.registry import Kind, fields_of
 from domain.rights import RightsRequest, months_after
 from domain.sealed import KeyScope
 from domain.subject import Subject
+from vault.blind_index import residue_until
 
 NOT_PROVEN = (
     "the memory of a process that held a key, until the time given as unrecoverable_after",
@@ -24,6 +26,8 @@ NOT_PROVEN = (
     "data already disclosed to recipients",
     "commands on the inbox topic and among the dead letters, encrypted to an inbox key, until that key is destroyed "
     "(within three days)",
+    "a guess at a name, date of birth, e-mail address, telephone or record number, confirmed by a deleted entry of the "
+    "search index with the keyring at hand, until the time given as index_residue_until",
     "a guess at the body of a call of the last two days, confirmed by its idempotency record with the keyring at hand",
 )
 """What a certificate does not prove, said on each."""
@@ -66,14 +70,19 @@ def supplement(work: UnitOfWork, subject: Subject, request_id: UUID) -> int:
 def shown(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
     """Return the certificate as it was signed, with the signed documents and how far recipients are told.
 
-    One that was certified before certificates were signed has no ``jws``. Raises :class:`RuleRefused` until every view
+    ``index_residue_until`` is later than what was signed while the replacement of an index key is overdue. One that was
+    certified before certificates were signed has no ``jws``. Raises :class:`RuleRefused` until every view
     has purged, ``KeysUnavailable``.
     """
     certificate = subject.certificate(request_id)
     documents = certificate.documents
     said = payload_of(documents[0]) if documents else _certificate(work, subject, request_id)
+    certified = subject.request(request_id).certified
+    assert certified is not None
+    residue_until_now = instant(_residue_until(work, certified.timestamp))
     return {
         **said,
+        "index_residue_until": max(said["index_residue_until"], residue_until_now),
         "state": subject.request(request_id).state,
         "recipients": [_recipient(notice) for notice in certificate.notices.values()],
         "jws": documents[0] if documents else None,
@@ -99,6 +108,7 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
         "destroyed_at": instant(destroyed.destroyed_at),
         "unrecoverable_after": instant(destroyed.unrecoverable_after),
         "certified_at": instant(certified.timestamp),
+        "index_residue_until": instant(_residue_until(work, certified.timestamp)),
         "events": {
             "fenced": str(fenced.event_id),
             "destroyed": str(destroyed.event_id),
@@ -112,6 +122,10 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
         "recipients": [_owed(notice) for notice in certificate.notices.values()],
         "not_proven": list(NOT_PROVEN),
     }
+
+
+def _residue_until(work: UnitOfWork, purged_at: datetime) -> datetime:
+    return residue_until(work.vault, purged_at, work.now, work.index_days)
 
 
 def _sign(work: UnitOfWork, subject: Subject, request_id: UUID, document: dict[str, Any]) -> None:

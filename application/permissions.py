@@ -33,6 +33,7 @@ READERS: Mapping[str, frozenset[Right]] = {
     "consents": _DESK,
     "disclosures": _DESK,
     "requests": frozenset({_OFFICER, _FOR_PERSON, _REGULATOR}),
+    "search": frozenset({_CASEWORK, _OFFICER}),
     "replay": frozenset({_REGULATOR, _OFFICER}),
 }
 """Resource to who may read it."""

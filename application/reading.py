@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +50,74 @@ class Reading:
         ``KeysUnavailable``, ``StoreUnavailable``, ``Tampered``: then nothing is shown.
         """
         actor = self.authorise(caller, resource)
+        answers, opened = self._answers(caller, actor, fields, subject_ids)
+        erased = sum(1 for answer in answers.values() if answer is not None and "erased" in answer)
+        about: dict[str, Any] = {"subject_ids": subject_ids, "case_id": case_id}
+        uses = _used(field for name, field in opened.items() if _is_value(answers[name]))
+        try:
+            self.record(caller, actor, resource, **about, opened=len(opened), erased=erased, uses=uses)
+        except Fenced:
+            # Fenced since it was looked: this time the fence is found, and nothing of it is opened.
+            return self.open(caller, resource, fields, **about)
+        return {name: answers[name] for name in fields}
+
+    def find(
+        self,
+        caller: Caller,
+        resource: str,
+        people: Iterable[Mapping[UUID, Sequence[Mapping[str, Any]]]],
+        matches: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], bool],
+        limit: int,
+    ) -> tuple[dict[UUID, Mapping[str, Any]], bool]:
+        """Return the identities of the first people who match, none of them fenced or erased, and whether more do.
+
+        ``people``: batches of what a view keeps of each, the identity first; no more are taken than needed.
+        ``matches`` is given the opened identity and the other values that open. Recorded are the people who are
+        returned, nobody else, and nothing of what was asked. Raises like :meth:`open`.
+        """
+        actor = self.authorise(caller, resource)
+        matching = (match for batch in people for match in self._matching(caller, actor, batch, matches))
+        found = list(islice(matching, limit))
+        more = next(matching, None) is not None
+        while True:
+            uses = [_used(match.opened) for match in found]
+            about: dict[str, Any] = {
+                "subject_ids": [match.id for match in found],
+                "opened": sum(len(m.opened) for m in found),
+            }
+            try:
+                self.record(caller, actor, resource, **about, uses=frozenset().union(*uses))
+            except Fenced as refused:
+                # Fenced since it was looked: they are not shown, and the others are recorded without them.
+                found = [m for m, used in zip(found, uses, strict=True) if used.isdisjoint(refused.fenced)]
+            else:
+                return {match.id: match.identity for match in found}, more
+
+    def _matching(
+        self,
+        caller: Caller,
+        actor: Actor,
+        people: Mapping[UUID, Sequence[Mapping[str, Any]]],
+        matches: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], bool],
+    ) -> Iterator[_Match]:
+        """Yield those of some people who match."""
+        fields = {f"{id_}.{n}": value for id_, values in people.items() for n, value in enumerate(values)}
+        answers, opened = self._answers(caller, actor, fields, list(people))
+        for id_, values in people.items():
+            readable = {name: answers[name] for n in range(len(values)) if _is_value(answers[name := f"{id_}.{n}"])}
+            identity = readable.get(f"{id_}.0")
+            others = [value for name, value in readable.items() if name != f"{id_}.0"]
+            if identity is not None and matches(identity, others):
+                yield _Match(id_, identity, [opened[name] for name in readable])
+
+    def _answers(
+        self,
+        caller: Caller,
+        actor: Actor,
+        fields: Mapping[str, Mapping[str, Any] | None],
+        subject_ids: Sequence[UUID],
+    ) -> tuple[dict[str, Any], dict[str, SealedField]]:
+        """Return each field's value, tombstone or mask, and which fields were opened for it."""
         answers: dict[str, Any] = {name: value for name, value in fields.items() if value is None or "erased" in value}
         sealed = {name: SealedField.from_json(v) for name, v in fields.items() if v is not None and name not in answers}
         answers |= self._fenced(sealed, subject_ids)
@@ -63,15 +133,7 @@ class Reading:
         opened = self._resources.vault.open_many(list(to_open.values()))
         for name, value in zip(to_open, opened, strict=True):
             answers[name] = value.to_json() if isinstance(value, Erased) else dict(value)
-        erased = sum(1 for answer in answers.values() if answer is not None and "erased" in answer)
-        about: dict[str, Any] = {"subject_ids": subject_ids, "case_id": case_id}
-        uses = _used(field for field, value in zip(to_open.values(), opened, strict=True) if isinstance(value, dict))
-        try:
-            self.record(caller, actor, resource, **about, opened=len(to_open), erased=erased, uses=uses)
-        except Fenced:
-            # Fenced since it was looked: this time the fence is found, and nothing of it is opened.
-            return self.open(caller, resource, fields, **about)
-        return {name: answers[name] for name in fields}
+        return answers, to_open
 
     def _fenced(self, sealed: Mapping[str, SealedField], subject_ids: Iterable[UUID]) -> dict[str, Any]:
         asked = {field.part.scope_id for field in sealed.values()} | set(subject_ids)
@@ -150,6 +212,15 @@ class Reading:
             return self._days[key]
 
 
+@dataclass(frozen=True)
+class _Match:
+    """Somebody who was found: the identity as it opened, and which fields were opened for it."""
+
+    id: UUID
+    identity: Mapping[str, Any]
+    opened: Sequence[SealedField]
+
+
 class _Day:
     """The stream of one reader's day in one process: no other writer, so no conflict."""
 
@@ -169,3 +240,7 @@ def _used(fields: Iterable[SealedField]) -> frozenset[UUID]:
 
 def _tombstone(fence: Fence) -> dict[str, Any]:
     return Erased(fence.fenced_id, fence.at, fence.certificate_id).to_json()
+
+
+def _is_value(answer: Mapping[str, Any] | None) -> bool:
+    return answer is not None and "erased" not in answer and "masked" not in answer

@@ -37,6 +37,7 @@ class Resources:
     policies: Policies
     mapper: RecordMapper
     new_id: Callable[[], UUID] = new_id
+    index_days: int = 30
 
     @cached_property
     def streams(self) -> RecentStreams:
@@ -51,6 +52,7 @@ class UnitOfWork:
         self.context = context
         self.policies = resources.policies
         self.vault = resources.vault
+        self.index_days = resources.index_days
         self._log = resources.log
         self._streams = resources.streams
         self._mapper = resources.mapper

@@ -27,6 +27,7 @@ def build_service(settings: Settings) -> Service:
         vault=Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path),
         policies=Policies.load(),
         mapper=RecordMapper(),
+        index_days=settings.index_days,
     )
     return Service(resources, Reading(resources, now), now)
 

@@ -94,6 +94,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         "destroyed_at": TIME,
         "unrecoverable_after": TIME,
         "certified_at": TIME,
+        "index_residue_until": TIME,
         "events": _thing("events", fenced=ID, destroyed=ID, certified=ID),
         "scopes": several("scopes", _thing("scope", **_SCOPE)),
         "withheld": several(

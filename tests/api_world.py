@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,8 +74,10 @@ class Projector:
         try:
             while not self._stopping.is_set():
                 self._going.wait()
-                if not self._step():
-                    self._stopping.wait(0.01)
+                with suppress(RetriableError):
+                    if self._step():
+                        continue
+                self._stopping.wait(0.01)
         except BaseException as error:
             self.error = error
             raise

@@ -15,6 +15,7 @@ from api.resources import (
     inbox,
     policies,
     requests,
+    search,
     subjects,
 )
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _DOCUMENTED = (
     subjects,
+    search,
     cases,
     consents,
     disclosures,

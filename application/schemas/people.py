@@ -21,6 +21,7 @@ from application.schemas.wire import (
     set_list,
 )
 from domain import vocabulary as v
+from domain.search_terms import STRONG
 
 
 def _check_email(value: str) -> None:
@@ -57,6 +58,23 @@ class IdentitySchema(WireSchema):
         """Require a name of some kind."""
         if not data.get("given_name") and not data.get("family_name"):
             raise ValidationError("a given name or a family name is needed", "family_name")
+
+
+class SearchSchema(WireSchema):
+    """Body of a search for people: who has everything that is given is found."""
+
+    given_name = Text(100)
+    family_name = Text(100)
+    birth_date = BirthDate()
+    email = Text(254, validate=_check_email)
+    phone = Text(40, validate=_check_phone)
+    record_number = Text(100)
+
+    @validates_schema
+    def check_enough(self, data: dict[str, Any], **_: Any) -> None:
+        """Require what finds few: one field that is nearly a person's own, or two of the others."""
+        if len(data) < 2 and not data.keys() & STRONG:
+            raise ValidationError("is too little: give email, phone or record_number, or two fields", "body")
 
 
 class NoticeSchema(WireSchema):
