@@ -12,7 +12,9 @@ from tests.e2e.copy_of_service import Copy
 from tests.e2e.inbox import over_inbox
 from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
 
-VIEWS = {"people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "forget"}
+VIEWS = {
+    *("people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "search_index", "forget")
+}
 SECONDS = 40.0
 """Lines that cover many positions come every ten seconds."""
 

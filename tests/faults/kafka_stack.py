@@ -21,7 +21,9 @@ from tests.e2e.copy_of_service import CASEKEEPER, Copy
 from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
 from vault.vault import MIGRATIONS
 
-VIEWS = {"people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "forget"}
+VIEWS = {
+    *("people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "search_index", "forget")
+}
 NewDatabase = Callable[..., str]
 
 

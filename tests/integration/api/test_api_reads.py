@@ -132,6 +132,7 @@ def test_live_and_ready(world):
         "disclosures",
         "recipients",
         "requests",
+        "search_index",
         "forget",
     }
     assert all(view["lag"] >= 0 for view in ready.json["views"])
