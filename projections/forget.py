@@ -209,3 +209,10 @@ def progress(cursor: Cursor, request_id: UUID) -> dict[str, Any] | None:
     """
     cursor.execute(f"SELECT {_COLUMNS} FROM view_forget_sagas WHERE request_id = %s", (str(request_id),))  # noqa: S608
     return first(cursor)
+
+
+def request_of(cursor: Cursor, certificate_id: UUID) -> UUID | None:
+    """Return the request that a certificate is of, or ``None`` when there is no such certificate."""
+    cursor.execute("SELECT request_id::text FROM view_forget_sagas WHERE certificate_id = %s", (str(certificate_id),))
+    row = cursor.fetchone()
+    return UUID(row[0]) if row else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flask import Flask, Response, make_response, render_template
 
-from api.pages import case, docs, formats, session, worklist
+from api.pages import case, certificate, docs, formats, session, worklist
 from application.problems import Problem
 
 STATIC = str(Path(__file__).parent / "static")
@@ -19,7 +19,7 @@ TEMPLATES = str(Path(__file__).parent / "templates")
 def register(app: Flask) -> None:
     """Register the pages and what their templates use."""
     formats.register(app)
-    for module in (session, worklist, case, docs):
+    for module in (session, worklist, case, certificate, docs):
         app.register_blueprint(module.blueprint)
 
 

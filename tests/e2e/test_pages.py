@@ -15,6 +15,7 @@ from api_world import World, api_process
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from application.examples import BODIES
+from domain.instants import instant
 
 pytestmark = pytest.mark.browser
 
@@ -64,10 +65,12 @@ def told(world) -> SimpleNamespace:
     (subject, case), (gone_subject, gone_case) = cases[0], cases[1]
     _work(world, subject, case, clinic, insurer)
     p.manager.post(f"/v1/cases/{gone_case}/notes", {"text": "Asked for the discharge letter."})
-    _erase(world, gone_subject)
+    _disclose(world, gone_subject, gone_case, clinic)
+    gone_request = _erase(world, gone_subject)
+    _supplement(world, gone_request, clinic)
     for view in ("worklist", "case_page", "consents", "disclosures"):
         world.views.wait_for(view, world.log.head(), 20)
-    return SimpleNamespace(case=case, subject=subject, gone_case=gone_case)
+    return SimpleNamespace(case=case, subject=subject, gone_case=gone_case, gone_request=gone_request, clinic=clinic)
 
 
 def _agreement(world: World, name: str, kind: str, purposes: list[str]) -> str:
@@ -104,7 +107,34 @@ def _work(world: World, subject: str, case: str, clinic: str, insurer: str) -> N
     p.manager.post(path, {**terms, "categories": ["identity"]})
 
 
-def _erase(world: World, subject: str) -> None:
+def _disclose(world: World, subject: str, case: str, clinic: str) -> None:
+    p = world.people
+    granted = {**BODIES["grant_consent"], "recipient_ids": [clinic]}
+    consent = p.person.post(f"/v1/subjects/{subject}/consents", granted).json["id"]
+    terms = {
+        "case_id": case,
+        "recipient_id": clinic,
+        "purpose": "treatment",
+        "categories": ["identity"],
+        "basis": {"type": "consent", "id": consent},
+    }
+    path = f"/v1/subjects/{subject}/disclosures"
+    disclosure = p.manager.post(path, terms).json["id"]
+    p.second.post(f"{path}/{disclosure}/authorization")
+    assert p.manager.post(f"{path}/{disclosure}/release").status_code == 200
+
+
+def _supplement(world: World, request: str, clinic: str) -> None:
+    path, now = f"/v1/requests/{request}", instant(world.service.clock())
+    sent = {"recipient_id": clinic, "channel": "paper", "sent": now}
+    assert world.people.officer.post(f"{path}/notifications", sent).status_code == 201
+    paper = {"method": "shredding", "documents": 3, "destroyed": now}
+    report = world.people.officer.post(f"{path}/paper-destruction", paper).json["report_id"]
+    confirmed = world.people.other_officer.post(f"{path}/paper-destruction/confirmation", {"report_id": report})
+    assert confirmed.status_code == 201
+
+
+def _erase(world: World, subject: str) -> str:
     p = world.people
     request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
     p.officer.post(f"/v1/requests/{request}/verification", BODIES["verify_requester"])
@@ -113,7 +143,7 @@ def _erase(world: World, subject: str) -> None:
     for _ in range(200):
         answer = p.officer.get(f"/v1/requests/{request}/certificate?after={world.log.head()}")
         if answer.status_code == 200:
-            return
+            return request
     raise AssertionError(answer.json)
 
 
@@ -226,6 +256,56 @@ def test_an_erased_person_has_a_look_of_their_own(watched, told):
     assert "Arriaga" not in page.content()
     stripes = blocks.first.evaluate("element => getComputedStyle(element).backgroundImage")
     assert stripes.startswith("repeating-linear-gradient")
+
+
+@everywhere
+def test_the_certificate_is_reached_from_a_tombstone_and_says_what_is_not_proven(watched, told):
+    page = watched.sign_in("Privacy officer")
+    page.goto(f"{watched.origin}/cases/{told.gone_case}")
+    with page.expect_navigation():
+        page.locator(".erased a").first.click()
+    watched.check()
+    shoot(watched, "certificate")
+    said = page.locator("main").inner_text()
+
+    assert page.url == f"{watched.origin}/requests/{told.gone_request}/certificate"
+    assert page.get_by_role("heading", level=1).inner_text() == "Certificate of erasure"
+    assert "a copy of the file keyring made while the key lived" in page.locator(".statements.not").inner_text()
+    assert "Told" in page.locator("section:has(#recipients)").inner_text()
+    assert told.clinic in said
+    assert "3 documents, shredding" in said
+    assert "Nothing was withheld." in said
+    for personal in ("Arriaga", "Tomás", "Example Clinic", "discharge letter"):
+        assert personal not in page.content()
+
+
+def test_the_certificate_prints_without_the_bar_and_unbroken(browser, origin, told):
+    watched = Watched(browser, origin, viewport=TELEPHONE)
+    page = watched.sign_in("Regulator")
+    page.goto(f"{origin}/requests/{told.gone_request}/certificate")
+    page.emulate_media(media="print")
+    bar = page.locator("header.bar").is_visible()
+    shown = [page.locator(f"section:has(#{name})").is_visible() for name in ("destroyed", "not-proven", "evidence")]
+    watched.check()
+    pdf = page.pdf(format="A4")
+    watched.context.close()
+
+    assert not bar
+    assert shown == [True, True, True]
+    assert pdf.startswith(b"%PDF-")
+
+
+@both_widths
+def test_a_certificate_that_does_not_stand_is_a_page_that_says_so(watched, told, world):
+    subject, _ = world.registered()
+    request = world.people.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    page = watched.sign_in("Privacy officer")
+    page.goto(f"{watched.origin}/requests/{request}/certificate")
+    pending = page.locator("main").inner_text()
+    page.goto(f"{watched.origin}/certificates/00000000-0000-4000-8000-000000000000")
+
+    assert "as soon as the keys are destroyed and every view has purged" in pending
+    assert page.get_by_role("heading", level=1).inner_text() == "Not found"
 
 
 @both_widths
