@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from application.examples import BODIES
@@ -70,26 +71,26 @@ class Stage:
         basis = {"type": "consent", "id": self.consent(person, recipient)}
         return {**BODIES["request_disclosure"], "case_id": case, "recipient_id": recipient, "basis": basis}
 
-    def disclosure(self, *, authorised: bool = False) -> dict[str, str]:
-        person = self.person()
+    def disclosure(self, *, authorised: bool = False, person: str | None = None) -> dict[str, str]:
+        person = person or self.person()
         made = self._made(MANAGER, f"/v1/subjects/{person}/disclosures", self.terms(person))
         if authorised:
             self._call(SECOND, "POST", f"/v1/subjects/{person}/disclosures/{made}/authorization", {})
         return {"subject_id": person, "disclosure_id": made}
 
-    def request(self, *, verified: bool = False, right: str = "erasure") -> dict[str, str]:
+    def request(self, *, verified: bool = False, right: str = "erasure", person: str | None = None) -> dict[str, str]:
         body = {**BODIES["receive_request"], "right": right}
-        made = self._made(PERSON, f"/v1/subjects/{self.person()}/requests", body)
+        made = self._made(PERSON, f"/v1/subjects/{person or self.person()}/requests", body)
         if verified:
             self._call(OFFICER, "POST", f"/v1/requests/{made}/verification", BODIES["verify_requester"])
         return {"request_id": made}
 
-    def previewed(self) -> tuple[dict[str, str], str]:
-        ids = self.request(verified=True)
+    def previewed(self, person: str | None = None) -> tuple[dict[str, str], str]:
+        ids = self.request(verified=True, person=person)
         return ids, self._call(OFFICER, "GET", f"/v1/requests/{ids['request_id']}/preview", None)["preview_id"]
 
-    def certified(self) -> dict[str, str]:
-        ids, preview = self.previewed()
+    def certified(self, person: str | None = None) -> dict[str, str]:
+        ids, preview = self.previewed(person)
         path = f"/v1/requests/{ids['request_id']}"
         self._call(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
         deadline = time.monotonic() + 120
@@ -97,6 +98,29 @@ class Stage:
             assert time.monotonic() < deadline, "not certified in time"
             time.sleep(0.2)
         return ids
+
+    def owed(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return a certified erasure, and the notice of it that its one recipient is owed."""
+        person = self.person()
+        ids = self.disclosure(authorised=True, person=person)
+        path = f"/v1/subjects/{person}/disclosures/{ids['disclosure_id']}/release"
+        self._call(MANAGER, "POST", path, {})
+        request = self.certified(person)
+        [recipient] = self.certificate(request)["recipients"]
+        return request, {"recipient_id": recipient["recipient_id"], "channel": "email", "sent": _now()}
+
+    def told(self) -> tuple[dict[str, str], str]:
+        request, notice = self.owed()
+        self._call(OFFICER, "POST", f"/v1/requests/{request['request_id']}/notifications", notice)
+        return request, notice["recipient_id"]
+
+    def reported(self) -> tuple[dict[str, str], str]:
+        request = self.certified()
+        path = f"/v1/requests/{request['request_id']}/paper-destruction"
+        return request, self._call(OFFICER, "POST", path, _paper())["report_id"]
+
+    def certificate(self, request: dict[str, str]) -> dict[str, Any]:
+        return self._call(OFFICER, "GET", f"/v1/requests/{request['request_id']}/certificate", None)
 
     def _state(self, path: str) -> str:
         items = self._call(OFFICER, "GET", "/v1/requests?limit=100", None)["items"]
@@ -140,6 +164,29 @@ def _approve(s: Stage) -> Ready:
     return Ready(SECOND_OFFICER, ids, body={"preview_id": preview})
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _paper() -> dict[str, Any]:
+    return {**BODIES["report_paper_destruction"], "destroyed": _now()}
+
+
+def _notify(s: Stage) -> Ready:
+    ids, notice = s.owed()
+    return Ready(OFFICER, ids, body=notice)
+
+
+def _acknowledge(s: Stage) -> Ready:
+    ids, recipient = s.told()
+    return Ready(OFFICER, ids, body={"recipient_id": recipient, "channel": "email", "acknowledged": _now()})
+
+
+def _confirm(s: Stage) -> Ready:
+    ids, report_id = s.reported()
+    return Ready(SECOND_OFFICER, ids, body={"report_id": report_id})
+
+
 _SUBJECT, _CASE, _REQUEST = "/v1/subjects/{subject_id}", "/v1/cases/{case_id}", "/v1/requests/{request_id}"
 _DISCLOSURE = f"{_SUBJECT}/disclosures/{{disclosure_id}}"
 _READY: Mapping[str, Callable[[Stage], Ready]] = {
@@ -177,6 +224,11 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     f"GET {_REQUEST}/preview": lambda s: Ready(OFFICER, s.request(verified=True)),
     f"POST {_REQUEST}/approval": _approve,
     f"GET {_REQUEST}/certificate": lambda s: Ready(OFFICER, s.certified()),
+    f"POST {_REQUEST}/notifications": _notify,
+    f"POST {_REQUEST}/acknowledgements": _acknowledge,
+    f"POST {_REQUEST}/paper-destruction": lambda s: Ready(OFFICER, s.certified(), body=_paper()),
+    f"POST {_REQUEST}/paper-destruction/confirmation": _confirm,
+    "GET /v1/certificate-keys": lambda _: Ready(REGULATOR),
     "POST /v1/audit/replays": lambda s: Ready(REGULATOR, body={"subject_id": s.person()}),
 }
 """``METHOD path`` of every operation of the document to what makes it succeed."""
