@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audit.erasures import Erasures
+from audit.followed import FOLLOWS, follow
 from domain.instants import instant
 from domain.record import Record
 
@@ -87,6 +88,8 @@ class Requests:
                 explanation = self._erasures.show_field(record, "explanation")
                 request |= {"ground": data["ground"], "explanation": explanation}
             self._certify(record)
+        elif record.type in FOLLOWS:
+            follow(self._certificates[data["request_id"]], record)
 
     def items(self) -> list[Item]:
         """Return all requests."""

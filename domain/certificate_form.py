@@ -20,7 +20,6 @@ from domain.registry import (
     IDS,
     NUMBER,
     TIME,
-    VIEW_POSITIONS,
     Kind,
     several,
     text,
@@ -63,6 +62,13 @@ _SCOPE: Mapping[str, Kind] = {
     "case_id": _optional(ID),
 }
 _DIGEST = text("digest", r"[0-9a-f]{64}")
+_VIEW = re.compile(r"[a-z][a-z_]{0,39}")
+_VIEWS = Kind(
+    "views",
+    {"type": "object", "propertyNames": {"pattern": f"^{_VIEW.pattern}$"}, "additionalProperties": NUMBER.schema},
+    lambda value: isinstance(value, dict) and all(_VIEW.fullmatch(k) and NUMBER.conforms(v) for k, v in value.items()),
+)
+"""View to position. Views come and go: a certificate holds longer than the list of today's."""
 _CHANNEL = word("channel", vocabulary.CHANNELS)
 
 _FACTS: Mapping[str, Mapping[str, Kind]] = {
@@ -108,7 +114,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         ),
         "root_epochs": _thing("root_epochs", before=NUMBER, after=NUMBER),
         "fingerprints": FINGERPRINTS,
-        "views": VIEW_POSITIONS,
+        "views": _VIEWS,
         "recipients": several("recipients", _thing("recipient", recipient_id=ID, disclosure_ids=IDS, due=TIME)),
         "not_proven": several("not_proven", text("statement", r"[A-Za-z0-9 ,.:;()'_-]{1,300}")),
     },

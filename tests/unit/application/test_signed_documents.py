@@ -103,6 +103,7 @@ def test_every_field_is_of_the_form(field: str) -> None:
         ("scopes.0.category", "diabetes", "scopes"),
         ("withheld.0.ground", "because Ada asked", "withheld"),
         ("views.people", "12", "views"),
+        ("views.Ada Example", 12, "views"),
         ("recipients.0.recipient_id", "Example Clinic", "recipients"),
         ("not_proven", ["ada@example.org"], "not_proven"),
         ("format", 2, "document"),
@@ -115,6 +116,12 @@ def test_no_text_slips_in(path: str, value, wrong: str) -> None:
     assert reason(OURS.sign(document)) == f"the payload has not the form of a certificate: {wrong}"
     with pytest.raises(ValueError, match="not of the form"):
         signed_documents.sign(document, current_key(Kept(), NOW))
+
+
+def test_a_view_that_is_no_more_does_not_make_a_certificate_invalid() -> None:
+    once = changed(CERTIFICATE, "views.archive", 7)
+
+    assert signed_documents.read(OURS.sign(once), KEYS) == once
 
 
 def test_a_supplement_reports_only_what_its_event_may_carry() -> None:
