@@ -16,6 +16,7 @@ from api.app import Replay, create_app
 from application.logging import configure
 from application.settings import Settings
 from application.wiring import build_service
+from domain.errors import CasekeeperError
 from projections.views import Views
 from vault.vault import Vault
 
@@ -40,7 +41,8 @@ def application(replay_source: Callable[[Settings, Vault], Replay] | None = None
         )
     except Exception as error:
         structlog.get_logger("api").critical("api cannot start", error=error)
-        raise SystemExit(1) from None
+        # What our own errors say is ours alone, and says more than their class.
+        raise SystemExit(f"Error: {error}" if isinstance(error, CasekeeperError) else 1) from None
 
 
 def _die_with_parent() -> None:

@@ -70,7 +70,7 @@ def main() -> None:
     """Run the command line; exit status 0 only on success, one line on standard error otherwise."""
     # What the service's own code logs must not stand between the lines a script reads from standard output.
     configure("warning")
-    forbid_core_dumps()
+    forbid_core_dumps(for_good=True)
     try:
         cli.main(prog_name="casekeeper")
     except (CasekeeperError, LocalServerError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -101,6 +102,7 @@ def chosen(only: Collection[str] | None) -> set[str]:
 
 def _open(settings: Settings, stopping: Event) -> Service | None:
     """Open store and vault, waiting while they are down; ``None`` when told to stop meanwhile."""
+    said = ""
     while not stopping.is_set():
         try:
             service = build_service(settings)
@@ -108,6 +110,10 @@ def _open(settings: Settings, stopping: Event) -> Service | None:
             return service
         except RetriableError as error:
             log.warning("worker waits", error=error, retry_in=_START_PAUSE_SECONDS)
+            if said != str(error):
+                # What our own errors say is ours alone, and says more than their class.
+                said = str(error)
+                sys.stderr.write(f"Waiting: {said}\n")
             stopping.wait(_START_PAUSE_SECONDS)
     return None
 

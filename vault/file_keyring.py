@@ -10,6 +10,7 @@ blocks: for those, encrypt the volume or use a device.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -29,6 +30,12 @@ FORMAT = 1
 _ROOT = re.compile(r"root-(\d{12})-([0-9a-f]{32})\.key")
 _SECRET = re.compile(r"secret-([a-z0-9][a-z0-9._-]{0,99})\.key")
 _ATTEMPTS = 20
+_KEY_BYTES = 512
+"""At least as large as a key's file."""
+_UNWRITABLE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "the keyring's volume is full"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "the keyring is read-only"),
+}
 
 
 class FileKeyring:
@@ -53,6 +60,22 @@ class FileKeyring:
         for name in self._names():
             with contextlib.suppress(KeyMissing):
                 self._load(name)
+
+    def check_writable(self) -> None:
+        """Write a file of a key's size and remove it again.
+
+        Raises ``KeysUnavailable`` when no key can be made or destroyed, and says whether it is full or read-only.
+        """
+        temporary = self._folder / f".new-{secrets.token_hex(8)}"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                _write(descriptor, b"\0" * _KEY_BYTES)
+            finally:
+                os.close(descriptor)
+                os.unlink(temporary)
+        except OSError as error:
+            raise _unwritable(error) from None
 
     def create_root(self, epoch: int) -> RootRef:
         """Make a new random root key, durable when this returns."""
@@ -144,8 +167,8 @@ class FileKeyring:
                 os.close(descriptor)
                 os.unlink(temporary)
                 self._sync()
-        except OSError:
-            raise KeysUnavailable("the keyring cannot be written") from None
+        except OSError as error:
+            raise _unwritable(error) from None
         return True
 
     def _destroy(self, name: str) -> None:
@@ -168,8 +191,8 @@ class FileKeyring:
         """Keep other threads and processes from making or destroying secrets meanwhile (roots have the tree's lock)."""
         try:
             descriptor = os.open(self._folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-        except OSError:
-            raise KeysUnavailable("the keyring cannot be written") from None
+        except OSError as error:
+            raise _unwritable(error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -192,6 +215,10 @@ def _empty() -> KeysUnavailable:
     return KeysUnavailable("the keyring's folder is empty: is its volume mounted?")
 
 
+def _unwritable(error: OSError) -> KeysUnavailable:
+    return KeysUnavailable(_UNWRITABLE.get(error.errno or 0, "the keyring cannot be written"))
+
+
 def _secret_name(name: str) -> str:
     file = f"secret-{name}.key"
     if not _SECRET.fullmatch(file):
@@ -205,7 +232,7 @@ def _check(content: dict[str, Any]) -> str:
 
 def _write(descriptor: int, content: bytes) -> None:
     if os.write(descriptor, content) != len(content):
-        raise OSError("short write")
+        raise OSError(errno.ENOSPC, "short write")
     os.fsync(descriptor)
 
 

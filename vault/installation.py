@@ -36,6 +36,8 @@ def attach(connections: Connections, folder: Path, fanout: int) -> FileKeyring:
         keyring.prepare()
         connections.write(lambda cursor: _plant(cursor, keyring))
     keyring.check()
+    # A start that could forget nobody would be noticed by the first person to be forgotten.
+    keyring.check_writable()
     return keyring
 
 

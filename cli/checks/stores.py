@@ -12,6 +12,7 @@ from cli.checks.finding import Finding
 from domain.errors import CasekeeperError, KeyringMismatch, SchemaMismatch
 from store.log import EventLog
 from store.migrate import EVENTS_MIGRATIONS, pending
+from vault.file_keyring import FileKeyring
 from vault.installation import inspect, planted
 from vault.vault import MIGRATIONS
 
@@ -81,7 +82,7 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 def _together(settings: Settings, folder: Path) -> Iterator[Finding]:
     try:
-        inspect(settings.keys_dsn, folder)
+        kept = inspect(settings.keys_dsn, folder)
     except KeyringMismatch as mismatch:
         advice = "put keyring and keys cluster of one installation and one moment together; make no new keys"
         yield Finding("keyring", "failed", f"mismatch: {mismatch}", advice)
@@ -90,6 +91,17 @@ def _together(settings: Settings, folder: Path) -> Iterator[Finding]:
         if "cluster" not in str(error):
             advice = f"look at {folder}: its files, its owner, its mount, and {variable('keyring')}"
             yield Finding("keyring", "failed", f"unreadable: {error}", advice)
+    else:
+        yield from _writable(kept)
+
+
+def _writable(kept: FileKeyring | None) -> Iterator[Finding]:
+    try:
+        if kept is not None:
+            kept.check_writable()
+    except CasekeeperError as error:
+        advice = "make room on its volume, or mount it for writing: no key can be made and nobody forgotten"
+        yield Finding("keyring", "failed", f"takes no writes: {error}", advice)
 
 
 def _has_keys(dsn: str) -> bool:
