@@ -1,4 +1,4 @@
-"""The erasure saga's steps: fence, destroy, certify. Each looks at the person's stream first: it can be repeated."""
+"""The erasure saga: fence, drain, destroy, certify. Each step looks at the person's stream first: it is repeatable."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ from domain.subject import Subject
 from store.append import Fence
 from vault.destruction_rows import Request
 from vault.forgetting import Destruction
+from vault.holder import LEASE_SECONDS
+from vault.recall import Recalled
+from vault.vault import LONGEST_CACHE_SECONDS
 
 Failures = dict[UUID, CasekeeperError]
 """What went wrong, by request."""
 
-LONGEST_CACHE = timedelta(seconds=30)
-"""The longest a process may keep a key after it was destroyed (``vault`` caches keys no longer)."""
+LONGEST_CACHE = timedelta(seconds=LONGEST_CACHE_SECONDS)
+"""How long after it was destroyed a key may be in the memory of a process that did not say it has let go."""
+LONGEST_USE = timedelta(seconds=LEASE_SECONDS)
+"""How long after it was destroyed a key may be in use, where all have let go: by a call that had read it before."""
 
 
 class ErasureSaga:
@@ -50,33 +55,61 @@ class ErasureSaga:
         work.fence(fences)
         work.append()
 
-    def destroy(self, erasures: Sequence[DueErasure]) -> Failures:
-        """Destroy the fenced keys of all of them in one rotation and record it; return what failed, by request.
+    def drain(self, erasures: Sequence[DueErasure]) -> Failures:
+        """Recall the fenced keys of all of them at once, and record who let go; return what failed, by request.
 
         A scope can come into use between the plan and the fence that was made from it. The plan made after the fence
-        sees every such scope: what it adds is fenced, too, before anything is destroyed.
+        sees every such scope: what it adds is fenced, too, before anything is recalled.
         """
         failures: Failures = {}
-        asked: dict[UUID, tuple[DueErasure, Request]] = {}
+        due: list[tuple[DueErasure, Request]] = []
         for erasure in erasures:
             with _noted(failures, erasure):
                 self._fence_rest(erasure)
-                if request := self._asked(erasure):
-                    asked[request.certificate_id] = erasure, request
-        for certificate_id, outcome in self._destroyed([request for _, request in asked.values()]).items():
-            erasure = asked[certificate_id][0]
+                if request := self._asked(erasure, "fenced"):
+                    due.append((erasure, request))
+        if not due:
+            return failures
+        try:
+            recalled = self._resources.vault.recall([request for _, request in due])
+        except CasekeeperError as error:
+            return failures | {erasure.request_id: error for erasure, _ in due}
+        for erasure, _ in due:
+            with _noted(failures, erasure):
+                self._record_drain(erasure, recalled)
+        return failures
+
+    def destroy(self, erasures: Sequence[DueErasure]) -> Failures:
+        """Destroy the recalled keys of all of them in one rotation and record it; return what failed, by request."""
+        failures: Failures = {}
+        due: dict[UUID, tuple[DueErasure, Request]] = {}
+        for erasure in erasures:
+            with _noted(failures, erasure):
+                if request := self._asked(erasure, "drained"):
+                    due[request.certificate_id] = erasure, request
+        for certificate_id, outcome in self._destroyed([request for _, request in due.values()]).items():
+            erasure = due[certificate_id][0]
             with _noted(failures, erasure):
                 self._record(erasure, outcome)
         return failures
 
-    def _asked(self, erasure: DueErasure) -> Request | None:
-        """Return what the vault is asked to destroy; ``None`` when that is not due."""
+    def _asked(self, erasure: DueErasure, state: str) -> Request | None:
+        """Return what the vault is asked to take away; ``None`` when the erasure is not in this state."""
         request = self._work(erasure.cause).load(Subject, erasure.subject_id).request(erasure.request_id)
         fenced = request.fenced
-        if request.state != "fenced" or fenced is None:
+        if request.state != state or fenced is None:
             return None
         people = frozenset([erasure.subject_id] if fenced.whole_person else [])
         return Request(fenced.certificate_id, fenced.timestamp, people, frozenset(fenced.scope_ids))
+
+    def _record_drain(self, erasure: DueErasure, recalled: Recalled) -> None:
+        work = self._work(erasure.cause)
+        subject = work.load(Subject, erasure.subject_id)
+        if subject.request(erasure.request_id).state != "fenced":
+            return
+        counts = recalled.acknowledged, recalled.unanswered
+        subject.record_drain(work.context, work.new_id(), erasure.request_id, *counts)
+        work.append()
 
     def _destroyed(self, requests: Sequence[Request]) -> Mapping[UUID, Destruction | CasekeeperError]:
         """Destroy all together. Where that cannot be done, one by one: what is wrong with one stops no other.
@@ -102,12 +135,14 @@ class ErasureSaga:
             raise outcome
         work = self._work(erasure.cause)
         subject = work.load(Subject, erasure.subject_id)
-        if subject.request(erasure.request_id).state != "fenced":
+        request = subject.request(erasure.request_id)
+        if request.state != "drained" or request.drained is None:
             return
+        known = LONGEST_CACHE if request.drained.processes_unanswered else LONGEST_USE
         destruction = DestroyedKeys(
             tuple(outcome.scope_ids),
             outcome.destroyed_at,
-            outcome.destroyed_at + LONGEST_CACHE,
+            outcome.destroyed_at + known,
             outcome.root_epoch_before,
             outcome.root_epoch_after,
             tuple(outcome.fingerprints),

@@ -22,9 +22,11 @@ def now() -> datetime:
 
 def build_service(settings: Settings) -> Service:
     """Open store and vault and return the service. Raises ``StoreUnavailable``, ``KeysUnavailable``."""
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
+    vault.hold_keys()
     resources = Resources(
         log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
-        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path),
+        vault=vault,
         policies=Policies.load(),
         mapper=RecordMapper(),
         index_days=settings.index_days,

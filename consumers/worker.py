@@ -87,6 +87,7 @@ def run_worker(
     log.info("worker stopped", count=len(left), pid=os.getpid())
     if not left:
         service.log.close()
+        service.vault.close()
     return 0
 
 

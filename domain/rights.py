@@ -15,6 +15,7 @@ from domain.events.base import Context, Event
 from domain.events.rights import (
     ErasureApproved,
     ErasureCertified,
+    ErasureDrained,
     ErasureFenced,
     ErasureKeysDestroyed,
     ErasurePreviewed,
@@ -67,9 +68,9 @@ class DestroyedKeys:
 class RightsRequest:
     """One request and how far it has come.
 
-    ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed`` or
-    ``certified``; ``handlers`` are the principals who took a step in it. Looking at the preview is none: whoever
-    approves has looked at it.
+    ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``drained``,
+    ``destroyed`` or ``certified``; the first erasures were recorded without being drained. ``handlers`` are the
+    principals who took a step in it. Looking at the preview is none: whoever approves has looked at it.
     """
 
     id: UUID
@@ -82,6 +83,7 @@ class RightsRequest:
     extended: bool = False
     preview: ErasurePreviewed | None = None
     fenced: ErasureFenced | None = None
+    drained: ErasureDrained | None = None
     destroyed: ErasureKeysDestroyed | None = None
     certified: ErasureCertified | None = None
 
@@ -241,11 +243,27 @@ class RightsDecisions(DisclosureDecisions):
             withheld_grounds=fenced.withheld_grounds,
         )
 
+    def record_drain(
+        self, context: Context, event_id: UUID, request_id: UUID, acknowledged: int, unanswered: int
+    ) -> None:
+        """Record how many processes have let go of the keys, and how many have not said so in time."""
+        fenced = self._check_state(request_id, "fenced").fenced
+        assert fenced is not None
+        self.record(
+            ErasureDrained,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=fenced.certificate_id,
+            processes_acknowledged=acknowledged,
+            processes_unanswered=unanswered,
+        )
+
     def record_destruction(
         self, context: Context, event_id: UUID, request_id: UUID, destruction: DestroyedKeys
     ) -> None:
         """Record that the keys are gone; every view purges when it meets this event."""
-        fenced = self._check_state(request_id, "fenced").fenced
+        fenced = self._check_state(request_id, "drained").fenced
         assert fenced is not None
         self.record(
             ErasureKeysDestroyed,
@@ -330,6 +348,9 @@ class RightsDecisions(DisclosureDecisions):
 
     def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102
         self._take_request(event, state="fenced", fenced=event)
+
+    def on_ErasureDrained(self, event: ErasureDrained) -> None:  # noqa: D102
+        self._take_request(event, state="drained", drained=event)
 
     def on_ErasureKeysDestroyed(self, event: ErasureKeysDestroyed) -> None:  # noqa: D102
         self._take_request(event, state="destroyed", destroyed=event)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -24,10 +24,11 @@ class Ticket:
 
 
 class KeyCache:
-    """Live data keys by scope id and by scope, each for ``seconds`` at most."""
+    """Live data keys by scope id and by scope, each for ``seconds`` at most, used only while ``leased``."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, leased: Callable[[], bool] = lambda: True) -> None:
         self._seconds = seconds
+        self._leased = leased
         self._lock = threading.Lock()
         self._generation = 0
         self._keys: dict[UUID, tuple[float, ScopeKey]] = {}
@@ -44,20 +45,29 @@ class KeyCache:
         with self._lock:
             self._expire()
             expires, key = self._keys.get(scope_id, (0.0, None))
-            return key if expires > _now() else None
+            return key if expires > _now() and self._leased() else None
 
     def find(self, scope: KeyScope) -> UUID | None:
         """Return the id of a scope whose key is here."""
         with self._lock:
             self._expire()
-            return self._ids.get(scope)
+            return self._ids.get(scope) if self._leased() else None
+
+    def undisturbed(self, ticket: Ticket, seconds: float) -> bool:
+        """Return whether nothing was dropped since the ticket was taken, and this is known.
+
+        Without a lease it is known for as long as a lease would have lasted, in ``seconds``: what is dropped elsewhere
+        after the keys were read is waited for that long.
+        """
+        with self._lock:
+            return ticket.generation == self._generation and (self._leased() or _now() < ticket.taken + seconds)
 
     def put(self, ticket: Ticket, keys: Iterable[ScopeKey]) -> None:
         """Keep keys that were read after the ticket was taken."""
         with self._lock:
             self._expire()
             expires = ticket.taken + self._seconds
-            if ticket.generation != self._generation or expires <= _now():
+            if ticket.generation != self._generation or expires <= _now() or not self._leased():
                 return
             for key in keys:
                 self._remove(key.scope_id)

@@ -115,6 +115,11 @@ class Connections:
         """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""
         return connect(self._dsn)
 
+    @property
+    def dsn(self) -> str:
+        """Return the connection string."""
+        return self._dsn
+
     def use(self) -> tuple[int, int, int]:
         """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
         return self._size - self._free._value, len(self._idle), self._size

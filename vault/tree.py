@@ -35,7 +35,7 @@ class ScopeKey:
 
 @dataclass(frozen=True)
 class ErasedScope:
-    """A scope whose key was destroyed."""
+    """A scope whose key was destroyed, or recalled to be destroyed."""
 
     scope: KeyScope
     erased: Erased
@@ -112,8 +112,8 @@ class KeyTree:
         tree = OpenedTree(nodes, {i: record.scope for i, record in scopes.items()}, self._keyring.load_root)
         found: dict[UUID, Lookup] = {}
         for scope_id, record in scopes.items():
-            if record.erased:
-                found[scope_id] = ErasedScope(record.scope, record.erased)
+            if gone := record.erased or record.recalled:
+                found[scope_id] = ErasedScope(record.scope, gone)
                 continue
             try:
                 found[scope_id] = ScopeKey(scope_id, record.scope, tree.key(scope_id))

@@ -42,11 +42,15 @@ class Root:
 
 @dataclass(frozen=True)
 class ScopeRecord:
-    """A key scope that was once provisioned, and its tombstone if it was destroyed."""
+    """A key scope that was once provisioned, and its tombstone if it was destroyed.
+
+    ``recalled`` is the tombstone that it is about to have; only :func:`scopes_by_id` looks for it.
+    """
 
     scope_id: UUID
     scope: KeyScope
     erased: Erased | None
+    recalled: Erased | None = None
 
 
 def take_installation(cursor: Cursor) -> None:
@@ -229,8 +233,9 @@ def scopes_by_id(cursor: Cursor, scope_ids: Collection[UUID]) -> dict[UUID, Scop
     """Return the records there are among these ids."""
     cursor.execute(
         """
-        SELECT s.scope_id, s.subject_id, s.category, s.case_id, s.engagement, d.destroyed_at, d.certificate_id
-        FROM key_scope s LEFT JOIN destroyed_scope d USING (scope_id)
+        SELECT s.scope_id, s.subject_id, s.category, s.case_id, s.engagement, d.destroyed_at, d.certificate_id,
+               r.fenced_at, r.certificate_id
+        FROM key_scope s LEFT JOIN destroyed_scope d USING (scope_id) LEFT JOIN recalled_scope r USING (scope_id)
         WHERE s.scope_id = ANY (%s)
         """,
         (list(scope_ids),),
@@ -271,6 +276,7 @@ def _node(row: tuple[Any, ...]) -> Node:
 
 
 def _scope(row: tuple[Any, ...]) -> ScopeRecord:
-    scope_id, subject_id, category, case_id, engagement, at, certificate_id = row
-    erased = Erased(scope_id, at, certificate_id) if certificate_id is not None else None
-    return ScopeRecord(scope_id, KeyScope(subject_id, category, case_id, engagement), erased)
+    scope_id, subject_id, category, case_id, engagement, *tombstones = row
+    pairs = zip(tombstones[::2], tombstones[1::2], strict=True)
+    found = [Erased(scope_id, at, certificate) if certificate is not None else None for at, certificate in pairs]
+    return ScopeRecord(scope_id, KeyScope(subject_id, category, case_id, engagement), *found)

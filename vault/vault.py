@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import structlog
 
-from domain.errors import Fenced, KeyNeverExisted, Tampered
+from domain.errors import Fenced, KeyNeverExisted, KeysUnavailable, Tampered
 from domain.sealed import Binding, Erased, KeyScope, SealedField, SealedPart
 from vault import change_rows, tree_rows
 from vault.cache import KeyCache
@@ -19,8 +19,10 @@ from vault.change_log import ChangeLog
 from vault.connections import Connections
 from vault.destruction_rows import Request
 from vault.forgetting import Destruction, Forgetting, Outcome
+from vault.holder import LEASE_SECONDS, Holder
 from vault.installation import attach
 from vault.keyring import Keyring
+from vault.recall import Recalled, recall
 from vault.sealing import SealedValue, event_key, seal, unseal
 from vault.tree import ErasedScope, KeyTree, Lookup, ScopeKey
 
@@ -28,7 +30,9 @@ LONGEST_CACHE_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
 """The keys cluster's numbered SQL files, for whoever applies them."""
 
+_ATTEMPTS = 5
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Vault:
         self._tree = KeyTree(connections, keyring)
         self._changes = changes
         self._forgetting = Forgetting(connections, keyring, after_step, self._log_changes)
-        self._cache = KeyCache(cache_seconds)
+        self._holder = Holder(connections.dsn, self.drop_cache)
+        self._cache = KeyCache(cache_seconds, self._holder.leased)
 
     @classmethod
     def open_at(
@@ -126,17 +131,34 @@ class Vault:
 
     def open_many(self, fields: Sequence[SealedField]) -> list[dict[str, Any] | Erased]:
         """Open several fields with one look at the keys, in order. Raises for the first that cannot be opened."""
-        return [
-            answer if isinstance(answer, Erased) else unseal(answer, sealed, field.binding)
-            for field, sealed, answer in self._event_keys(fields)
-        ]
+        return self._settled(
+            lambda: [
+                answer if isinstance(answer, Erased) else unseal(answer, sealed, field.binding)
+                for field, sealed, answer in self._event_keys(fields)
+            ]
+        )
 
     def opening(self, field: SealedField) -> bytes | Erased:
         """Return the event key (32 bytes) that opens this field and no other, for a reader who may have it."""
+        return self._settled(lambda: self._opening(field))
+
+    def _opening(self, field: SealedField) -> bytes | Erased:
         [(_, sealed, answer)] = self._event_keys([field])
         if not isinstance(answer, Erased):
             unseal(answer, sealed, field.binding)
         return answer
+
+    def _settled(self, work: Callable[[], T]) -> T:
+        """Return what was done with keys, done again if one may have been recalled meanwhile.
+
+        So a process that was stopped between reading a key and using it answers with what is true when it runs again.
+        """
+        for _ in range(_ATTEMPTS):
+            ticket = self._cache.ticket()
+            answer = work()
+            if self._cache.undisturbed(ticket, LEASE_SECONDS):
+                return answer
+        raise KeysUnavailable("keys kept being recalled while they were used")
 
     def scopes_of(self, subject_id: UUID) -> list[ScopeRow]:
         """Return all key scopes a person ever had, in the order of their ids."""
@@ -177,6 +199,22 @@ class Vault:
         self._log_changes()
         return outcomes
 
+    def recall(self, requests: Sequence[Request]) -> Recalled:
+        """Hand out none of the keys that these requests are for any more, and have all processes let go of them.
+
+        From then on they open as erased, everywhere; only :meth:`destroy_many` still takes them. Waits 2 s at most.
+        Can be repeated, and is not taken back.
+        """
+        return recall(self._connections, requests, LONGEST_CACHE_SECONDS)
+
+    def hold_keys(self) -> None:
+        """Keep keys in memory from now on: as a process that is told, and lets go, when they are recalled."""
+        self._holder.start()
+
+    def holds_keys(self) -> bool:
+        """Return whether keys that are in memory may be used now."""
+        return self._holder.leased()
+
     def drop_cache(self, subject_ids: Collection[UUID] | None = None) -> None:
         """Forget the cached keys of these people, or all."""
         self._cache.drop(subject_ids)
@@ -203,6 +241,7 @@ class Vault:
 
     def close(self) -> None:
         """Drop all cached keys and close all connections."""
+        self._holder.stop()
         self._cache.drop(None)
         self._connections.close()
         if self._changes is not None:

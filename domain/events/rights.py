@@ -99,6 +99,16 @@ class ErasureFenced(Event):
 
 
 @published
+class ErasureDrained(Event):
+    """The keys are handed out no more; this many processes that kept keys have let go of them, or have not said so."""
+
+    request_id: Id
+    certificate_id: Id
+    processes_acknowledged: Number
+    processes_unanswered: Number
+
+
+@published
 class ErasureKeysDestroyed(Event):
     """The keys are gone; every view purges these scopes when it meets this event."""
 

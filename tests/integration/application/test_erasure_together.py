@@ -16,10 +16,11 @@ from domain.subject import Subject
 
 
 def due(service: Service, saga: ErasureSaga) -> DueErasure:
-    """Return an erasure of a person of its own that is fenced."""
+    """Return an erasure of a person of its own that is drained."""
     made = Made(service)
     erasure = DueErasure(UUID(made.subject), UUID(made.approved_erasure()), uuid4())
     saga.fence(erasure)
+    assert saga.drain([erasure]) == {}
     return erasure
 
 

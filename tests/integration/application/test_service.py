@@ -190,6 +190,7 @@ def test_forgetting_end_to_end(service: Service, made: Made) -> None:
 
     for _ in range(2):  # every step may be delivered twice
         saga.fence(DueErasure(subject_id, request_id, uuid4()))
+        assert saga.drain([DueErasure(subject_id, request_id, uuid4())]) == {}
         assert saga.destroy([DueErasure(subject_id, request_id, uuid4())]) == {}
         saga.certify(DueErasure(subject_id, request_id, uuid4()), {"people": service.log.head()})
 
@@ -226,6 +227,7 @@ def test_what_came_into_use_while_the_fence_was_made_is_erased_too(service: Serv
         saga.fence(DueErasure(UUID(made.subject), request, uuid4()))
     finally:
         erasure.plan_erasure = plans
+    assert saga.drain([DueErasure(UUID(made.subject), request, uuid4())]) == {}
     assert saga.destroy([DueErasure(UUID(made.subject), request, uuid4())]) == {}
 
     rows = [row for row in service.vault.scopes_of(UUID(made.subject)) if row.scope.case_id == UUID(case)]

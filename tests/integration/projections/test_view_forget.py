@@ -21,12 +21,18 @@ class Port:
     def fence(self, erasure):
         self._note("fence", erasure)
 
+    def drain(self, erasures):
+        return self._note_each("drain", erasures)
+
     def destroy(self, erasures):
-        going = [erasure for erasure in erasures if erasure.request_id not in self.failures]
-        self.together.append(len(going))
-        for erasure in going:
-            self._note("destroy", erasure)
-        return {id_: error for id_, error in self.failures.items() if id_ in {e.request_id for e in erasures}}
+        self.together.append(len(erasures))
+        return self._note_each("destroy", erasures)
+
+    def _note_each(self, step, erasures):
+        for erasure in erasures:
+            if erasure.request_id not in self.failures:
+                self._note(step, erasure)
+        return {e.request_id: self.failures[e.request_id] for e in erasures if e.request_id in self.failures}
 
     def certify(self, erasure, view_positions):
         self._note("certify", erasure, dict(view_positions))
@@ -63,7 +69,7 @@ def certified() -> dict:
     return event("ErasureCertified", ANA, data, event_id=CAUSE["certified"])
 
 
-def gone_through(request: str = REQUEST, subject: str = ANA, steps=("fence", "destroy")) -> list[tuple]:
+def gone_through(request: str = REQUEST, subject: str = ANA, steps=("fence", "drain", "destroy")) -> list[tuple]:
     """Return what is asked at once for an erasure that was approved."""
     return [(step, subject, request, CAUSE["approved"]) for step in steps]
 
@@ -126,7 +132,7 @@ def test_what_is_fenced_asks_for_the_next(forget, port):
     forget.take(approved(), fenced())
     tick(forget)
 
-    assert port.asked == [("destroy", ANA, REQUEST, CAUSE["fenced"])]
+    assert port.asked == [(step, ANA, REQUEST, CAUSE["fenced"]) for step in ("drain", "destroy")]
 
 
 def test_what_is_due_together_is_destroyed_together(forget, port):
@@ -134,7 +140,7 @@ def test_what_is_due_together_is_destroyed_together(forget, port):
     tick(forget)
 
     assert port.together == [6]
-    assert [asked[0] for asked in port.asked] == ["fence"] * 5 + ["destroy"] * 6
+    assert [asked[0] for asked in port.asked] == ["fence"] * 5 + ["drain"] * 6 + ["destroy"] * 6
 
 
 def test_the_oldest_go_first_where_there_are_too_many_for_one_rotation(forget, port, monkeypatch):

@@ -136,7 +136,7 @@ def test_the_scopes_of_a_person_with_their_state(shared_vault):
 
 def test_another_process_s_cache_answers_until_dropped(shared_keys, shared_vault):
     one, other = seal_people(shared_vault, 2, ("medical",))
-    reader = shared_keys.open()
+    reader = shared_keys.holding()
     assert reader.open_many([one.field, other.field]) == [one.value, other.value]
     shared_vault.destroy(uuid4(), AT, [one.subject_id, other.subject_id], [])
 
@@ -146,6 +146,7 @@ def test_another_process_s_cache_answers_until_dropped(shared_keys, shared_vault
     assert reader.open(other.field) == other.value
     reader.drop_cache()
     assert isinstance(reader.open(other.field), Erased)
+    reader.close()
 
 
 def test_without_a_cache_every_read_sees_the_keys_as_they_are(shared_keys, shared_vault):

@@ -29,6 +29,13 @@ class Keys:
         """Return a vault of this installation, as a process of its own would have it."""
         return Vault.open_at(self.dsn, self.folder, **{"fanout": FANOUT, **options})
 
+    def holding(self, **options: Any) -> Vault:
+        """Return a vault that keeps keys in memory, as a process that serves has it."""
+        vault = self.open(**options)
+        vault.hold_keys()
+        until(vault.holds_keys)
+        return vault
+
     def sql(self, statement: str, *values: Any, by_hand: bool = False) -> list[tuple[Any, ...]]:
         """Run one statement as the tables' owner; ``by_hand`` with the triggers of the key tables off."""
         connection = psycopg2.connect(self.dsn)

@@ -41,6 +41,7 @@ def test_the_whole_way_to_the_certificate(story: Story) -> None:
     request_id = previewed(story, preview_id)
     story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id, plan())
     story.subject.fence_erasure(context(days=3), uuid4(), request_id, certificate_id, plan(scope_id))
+    story.subject.record_drain(context(days=3), uuid4(), request_id, 3, 0)
     at = START + timedelta(days=3)
     story.subject.record_destruction(
         context(days=3), uuid4(), request_id, DestroyedKeys((scope_id,), at, at, 1, 2, ("ab" * 16,))
@@ -53,6 +54,7 @@ def test_the_whole_way_to_the_certificate(story: Story) -> None:
         "ErasurePreviewed",
         "ErasureApproved",
         "ErasureFenced",
+        "ErasureDrained",
         "ErasureKeysDestroyed",
         "ErasureCertified",
     ]
