@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from application.erasure import ErasureSaga
+from application.key_reconciliation import reconcile_keys
 from application.observed_log import ObservedLog
 from application.policies import Policies
 from application.reading import Reading
@@ -21,17 +22,25 @@ def now() -> datetime:
 
 
 def build_service(settings: Settings) -> Service:
-    """Open store and vault and return the service. Raises ``StoreUnavailable``, ``KeysUnavailable``."""
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
-    vault.hold_keys()
-    resources = Resources(
+    """Open store and vault, destroy again what a restore brought back, and return the service.
+
+    Raises ``StoreUnavailable``, ``KeysUnavailable``, ``KeyringMismatch``, ``Tampered``.
+    """
+    resources = build_resources(settings)
+    resources.vault.hold_keys()
+    reconcile_keys(resources.log, resources.vault)
+    return Service(resources, Reading(resources, now), now)
+
+
+def build_resources(settings: Settings) -> Resources:
+    """Open store and vault as they are. Raises ``KeysUnavailable``, ``KeyringMismatch``."""
+    return Resources(
         log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
-        vault=vault,
+        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path),
         policies=Policies.load(),
         mapper=RecordMapper(),
         index_days=settings.index_days,
     )
-    return Service(resources, Reading(resources, now), now)
 
 
 def build_saga(service: Service) -> ErasureSaga:

@@ -1,15 +1,104 @@
-"""``casekeeper keys``: what keys do and did."""
+"""``casekeeper keys``: all keys checked, and given new ones; their backup looked after; what was erased proven."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
 import click
 
+from application.key_reconciliation import reconcile_keys
+from application.settings import Settings
+from application.wiring import build_resources
 from cli import keys_certificate
+from cli.bars import bar
+from domain.errors import KeyringMismatch
+from vault.change_log import ChangeLog
+from vault.installation import inspect
+
+_MARKS = {True: "ok     ", False: "WRONG  "}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing checked: its name, whether it is as it should be, and what was found."""
+
+    name: str
+    ok: bool
+    found: str
 
 
 @click.group("keys")
 def command() -> None:
-    """Look after keys, and prove what their destruction erased."""
+    """Check all keys, give them new ones, look after their backup, prove what their destruction erased.
+
+    \b
+    Example:
+      casekeeper keys verify
+    """
 
 
 command.add_command(keys_certificate.command)
+
+
+@command.command("verify")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(as_json: bool) -> None:
+    """Check every key: each live one opens, nothing destroyed lives, the change log is complete, the keyring right.
+
+    What the event log says was destroyed and whose key lives (a restored keys cluster and keyring) is destroyed again
+    first, and reported. The service may run meanwhile. The exit status is 0 only if everything is as it should be.
+
+    \b
+    Example:
+      casekeeper keys verify
+    """
+    lines = []
+    for line in _checked(Settings.load()):
+        lines.append(line)
+        if not as_json:
+            click.echo(f"{_MARKS[line.ok]}{line.name:<16}{line.found}")
+    if as_json:
+        click.echo(json.dumps({"checks": [asdict(line) for line in lines]}))
+    if not all(line.ok for line in lines):
+        raise SystemExit(1)
+
+
+@command.command("dump")
+@click.option("--log-lost", is_flag=True, help="The change log, or its end, was lost: begin it anew.")
+def dump(log_lost: bool) -> None:
+    """Write a dump of all wrapped keys and begin the change log anew behind it; the generation before is kept.
+
+    With --log-lost also where the log has lost its end or its folder, and the keys cluster is whole: the service
+    makes no keys and destroys none until then.
+
+    \b
+    Example:
+      casekeeper keys dump
+    """
+    settings = Settings.load()
+    # Looks whether keyring and cluster belong together, and finishes nothing: the log comes first.
+    inspect(settings.keys_dsn, settings.keyring_path)
+    with closing(ChangeLog(settings.keys_dsn, settings.keys_log_path)) as log:
+        end = log.dump(lost=log_lost)
+    click.echo(f"generation {end.generation}: {end.length} bytes in {settings.keys_log_path}")
+
+
+def _checked(settings: Settings) -> Iterator[Line]:
+    try:
+        resources = build_resources(settings)
+    except KeyringMismatch as mismatch:
+        yield Line("together", False, str(mismatch))
+        return
+    with closing(resources.log) as events, closing(resources.vault) as vault:
+        done = reconcile_keys(events, vault)
+        yield Line("fences", True, f"{done.fences} compared with the keys")
+        for again in done.again:
+            yield Line("destroyed again", False, f"certificate {again.certificate_id}: {again.keys} keys had come back")
+        with bar("opening keys") as moved:
+            findings = vault.verify(moved)
+            first = next(findings)
+        for finding in (first, *findings):
+            yield Line(finding.name, finding.ok, finding.found)

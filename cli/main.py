@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "actors": ("cli.actors", "Register publishing services and their keys."),
     "deadletters": ("cli.deadletters", "See what was set aside; put it back, or go on without it."),
     "rebuild": ("cli.rebuild", "Build a view anew from the log."),
+    "keys": ("cli.keys", "Check all keys, give them new ones, look after their backup."),
     "migrate": ("cli.migrate", "Bring the databases to the current schema."),
     "api": ("cli.api", "Run one API process."),
     "worker": ("cli.worker", "Run one worker process."),

@@ -35,15 +35,24 @@ class Agreed:
 
 
 class Reconciler:
-    """Compares store and topic. ``alive`` is called during what may take long, and before anything is changed."""
+    """Compares store and topic. ``alive`` is called during what may take long, and before anything is changed.
+
+    ``refilled`` is called when events were copied back, before writes are admitted.
+    """
 
     def __init__(
-        self, store: EventLog, tail: TopicTail, reader: Callable[[], TopicReader], alive: Callable[[], None]
+        self,
+        store: EventLog,
+        tail: TopicTail,
+        reader: Callable[[], TopicReader],
+        alive: Callable[[], None],
+        refilled: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._tail = tail
         self._reader = reader
         self._alive = alive
+        self._refilled = refilled
 
     def agree(self) -> Agreed:
         """Compare, mend and admit writes.
@@ -79,6 +88,7 @@ class Reconciler:
         if reached.end < found.position:
             raise LogGap(reached.end + 1, found.position)
         log.info("store refilled", first=head + 1, last=reached.end, count=reached.copied)
+        self._refilled()
 
     def _empty(self, bounds: Bounds) -> Agreed:
         """Empty the topic, when the store has all that is on it."""

@@ -50,11 +50,19 @@ class Relay:
     grace_seconds = 10.0
     """How long Kafka may be away before the store takes writes without having been compared with the topic."""
 
-    def __init__(self, settings: Settings, store: EventLog, mac: RecordMac, report: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: EventLog,
+        mac: RecordMac,
+        report: Callable[[str, str], None],
+        refilled: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._mac = mac
         self._report = report
+        self._refilled = refilled
         self._topic = settings.topic(topics.EVENTS)
         self._looked = 0.0
         self._lost_at: float | None = None
@@ -113,7 +121,7 @@ class Relay:
         """Compare store and topic, mend what is behind, and admit writes."""
         self._report("running", "")
         reader = partial(TopicReader, self._settings.brokers, self._topic, self._mac)
-        agreed = Reconciler(self._store, tail, reader, self._leading(leadership)).agree()
+        agreed = Reconciler(self._store, tail, reader, self._leading(leadership), self._refilled).agree()
         self._looked = time.monotonic()
         self._lost_at = None
         metrics.relay_position.number = agreed.position

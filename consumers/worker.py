@@ -15,6 +15,7 @@ from threading import Event, current_thread, main_thread
 
 import structlog
 
+from application.key_reconciliation import reconcile_keys
 from application.logging import configure
 from application.service import Service
 from application.settings import Settings
@@ -124,7 +125,11 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
     handler = InboxHandler(service)
     views = Views(settings.views_dsn, size=2)
     makes: dict[str, Make] = {
-        "relay": made_once(lambda report: Relay(settings, service.log, mac, report).run),
+        "relay": made_once(
+            lambda report: (
+                Relay(settings, service.log, mac, report, partial(reconcile_keys, service.log, service.vault)).run
+            )
+        ),
         "inbox": lambda report: Inbox(settings, handler, report).run,
         "schedule": lambda report: Schedule(settings, service, views, report).run,
     }

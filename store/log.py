@@ -134,6 +134,20 @@ class EventLog:
 
         return self._reads.read(query)
 
+    def fences_after(self, fenced_id: UUID | None, limit: int) -> list[Fence]:
+        """Return at most ``limit`` fences in the order of what they fence, behind one of them or from the start."""
+        sql = (
+            "SELECT fenced_id, kind, certificate_id, at FROM fences "
+            "WHERE %s::uuid IS NULL OR fenced_id > %s::uuid ORDER BY fenced_id LIMIT %s"
+        )
+        after = str(fenced_id) if fenced_id else None
+
+        def query(cursor: Cursor) -> list[Fence]:
+            cursor.execute(sql, (after, after, limit))
+            return [Fence(*row) for row in cursor]
+
+        return self._reads.read(query)
+
     def find_idempotent(self, key: str) -> IdempotentAnswer | None:
         """Return what is remembered under an idempotency key."""
         sql = "SELECT operation, body_mac, mac_key_id, status, answer, position FROM idempotency WHERE key = %s"

@@ -2,8 +2,8 @@
 
 A generation is ``keys-<number>.log``: frames of a length (4 bytes, big-endian), a JSON object, and the SHA-256 of the
 chain so far, length and object. So a frame is whole or it is no frame, and none can be taken out, moved or put in
-unnoticed. A frame is an atomic step from one committed state of the keys cluster to the next. The last frame may be torn by a kill:
-what is behind the last whole frame counts for nothing, and the next append cuts it off.
+unnoticed. A frame is an atomic step from one committed state of the keys cluster to the next. The last one may be torn
+by a kill: what is behind the last whole frame counts for nothing, and the next append cuts it off.
 
 Nothing here opens without the keyring: the rows hold wrapped keys.
 """

@@ -83,6 +83,12 @@ def take_changes(cursor: Cursor) -> list[Change]:
     )
 
 
+def read_changes(cursor: Cursor) -> list[Change]:
+    """Return the changes that wait, in order, and leave them."""
+    cursor.execute("SELECT seq, relation, gone, rows::text FROM key_change ORDER BY seq")
+    return [Change(seq, relation, gone, json.loads(rows)) for seq, relation, gone, rows in cursor.fetchall()]
+
+
 def all_rows(cursor: Cursor, relation: str) -> Iterator[list[Row]]:
     """Yield all rows of a table of keys as JSON objects, in pages."""
     key = RELATIONS[relation]

@@ -262,6 +262,50 @@ def destroyed_people(cursor: Cursor, subject_ids: Collection[UUID]) -> set[UUID]
     return {row[0] for row in cursor.fetchall()}
 
 
+def count_nodes(cursor: Cursor) -> int:
+    """Return how many keys there are."""
+    cursor.execute("SELECT count(*) FROM key_node")
+    return int(cursor.fetchone()[0])
+
+
+def count_destroyed(cursor: Cursor) -> int:
+    """Return how many scopes and people were destroyed."""
+    cursor.execute("SELECT (SELECT count(*) FROM destroyed_scope) + (SELECT count(*) FROM destroyed_person)")
+    return int(cursor.fetchone()[0])
+
+
+def node_ids_after(cursor: Cursor, after: UUID, limit: int) -> list[UUID]:
+    """Return at most ``limit`` ids of keys, in order, behind one of them."""
+    cursor.execute("SELECT node_id FROM key_node WHERE node_id > %s ORDER BY node_id LIMIT %s", (after, limit))
+    return [row[0] for row in cursor.fetchall()]
+
+
+def scopes_without_key(cursor: Cursor) -> list[UUID]:
+    """Return the scopes that have neither a key nor a record of its destruction."""
+    cursor.execute(
+        """
+        SELECT s.scope_id FROM key_scope s
+        WHERE NOT EXISTS (SELECT FROM key_node n WHERE n.node_id = s.scope_id)
+          AND NOT EXISTS (SELECT FROM destroyed_scope d WHERE d.scope_id = s.scope_id)
+        """
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def live_among(cursor: Cursor, node_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Return which of these people and scopes have a key and no record of its destruction, each with its person."""
+    cursor.execute(
+        """
+        SELECT n.node_id, CASE n.kind WHEN 'person' THEN n.node_id ELSE n.parent_id END FROM key_node n
+        WHERE n.node_id = ANY (%s) AND n.kind IN ('person', 'data')
+          AND NOT EXISTS (SELECT FROM destroyed_scope d WHERE d.scope_id = n.node_id)
+          AND NOT EXISTS (SELECT FROM destroyed_person d WHERE d.subject_id = n.node_id)
+        """,
+        (list(node_ids),),
+    )
+    return dict(cursor.fetchall())
+
+
 def _root(cursor: Cursor) -> Root:
     row = cursor.fetchone()
     if row is None:

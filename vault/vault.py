@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from vault.keyring import Keyring
 from vault.recall import Recalled, recall
 from vault.sealing import SealedValue, event_key, seal, unseal
 from vault.tree import ErasedScope, KeyTree, Lookup, ScopeKey
+from vault.verification import Finding, Verification
 
 LONGEST_CACHE_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -80,9 +81,9 @@ class Vault:
         """Open the vault of a keys cluster (migrated) and a file keyring; the first start makes both's keys.
 
         ``fanout`` (2 to 64 children of a node) counts at the first start only. ``changes``: folder of the key change
-        log; without one new keys and rotations wait in the keys cluster for a process that has one. A destruction that a killed process left
-        half done is finished; if its keys do not verify, that is logged, nothing is destroyed, and the next
-        :meth:`destroy` raises. Raises ``KeyringMismatch`` when the two do not belong together.
+        log; without one new keys and rotations wait in the keys cluster for a process that has one. A destruction that
+        a killed process left half done is finished; if its keys do not verify, that is logged, nothing is destroyed,
+        and the next :meth:`destroy` raises. Raises ``KeyringMismatch`` when the two do not belong together.
         """
         connections = Connections(keys_dsn)
         kept = attach(connections, keyring, fanout)
@@ -165,6 +166,10 @@ class Vault:
         records = self._connections.read(lambda cursor: tree_rows.scopes_of(cursor, [subject_id]))
         return [ScopeRow(r.scope_id, r.scope, "destroyed" if r.erased else "live") for r in records]
 
+    def live_among(self, ids: Collection[UUID]) -> dict[UUID, UUID]:
+        """Return which of these people and key scopes have a key that was never destroyed, each with its person."""
+        return self._connections.read(lambda cursor: tree_rows.live_among(cursor, ids))
+
     def destroy(
         self, certificate_id: UUID, at: datetime, subject_ids: Sequence[UUID], scope_ids: Sequence[UUID]
     ) -> Destruction:
@@ -234,6 +239,15 @@ class Vault:
     def health(self) -> None:
         """Return if keys can be read now: keys cluster and root key are both there."""
         self._tree.check_root()
+
+    def verify(self, moved: Callable[[int, int], None] = lambda done, all_: None) -> Iterator[Finding]:
+        """Look at all keys, one thing after the other; ``moved`` is told how many of about how many were opened."""
+        verification = Verification(self._connections, self._keyring)
+        yield verification.keys_open(moved)
+        yield verification.destroyed_gone()
+        yield verification.keyring_holds()
+        if self._changes is not None:
+            yield verification.log_complete(self._changes)
 
     def pool_use(self) -> tuple[int, int, int]:
         """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
