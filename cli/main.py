@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "deadletters": ("cli.deadletters", "See what was set aside; put it back, or go on without it."),
     "rebuild": ("cli.rebuild", "Build a view anew from the log."),
     "keys": ("cli.keys", "Check all keys, give them new ones, look after their backup."),
+    "backup": ("cli.backup", "Write a backup of events and wrapped keys."),
+    "restore": ("cli.restore", "Put a backup into empty databases."),
     "migrate": ("cli.migrate", "Bring the databases to the current schema."),
     "api": ("cli.api", "Run one API process."),
     "worker": ("cli.worker", "Run one worker process."),

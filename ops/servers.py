@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from application.settings import Settings, variable
 from ops.errors import LocalServerError
+from ops.files import private_folder
 from ops.kafka import broker as kafka
 from ops.postgres import STOP, Cluster
 from ops.roles import CLUSTERS, EVENTS, KEYS, OWNER, VIEWS, provision
@@ -51,6 +53,19 @@ class LocalServers:
         """Return when the broker, if it is ours, takes connections."""
         if self._broker is not None:
             self._broker.wait_ready(waiting)
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Run the clusters, without a supervisor, for the time of the block."""
+        private_folder(self._logs)
+        try:
+            for name, cluster in self._clusters.items():
+                cluster.start(self._log(name))
+            self.wait_for_databases(lambda: None)
+            yield
+        finally:
+            for cluster in self._clusters.values():
+                cluster.stop()
 
     def environment(self, role: str) -> dict[str, str]:
         """Return the variables by which a process reaches the servers, connecting to embedded databases as ``role``."""

@@ -124,6 +124,10 @@ class EventLog:
         """Return the position of the last event, 0 when there is none."""
         return int(self._reads.read(lambda cursor: one(cursor, "SELECT position FROM log_head"))[0])
 
+    def log_id(self) -> UUID:
+        """Return what names this log; a restored copy has the same."""
+        return UUID(str(self._reads.read(lambda cursor: one(cursor, "SELECT log_id FROM log_head"))[0]))
+
     def fenced(self, fenced_ids: Iterable[UUID]) -> dict[UUID, Fence]:
         """Return the fences that exist for any of these people and key scopes."""
         sql = "SELECT fenced_id, kind, certificate_id, at FROM fences WHERE fenced_id = ANY (%s::uuid[])"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass, replace
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,7 +20,7 @@ from application.caller import Caller
 from application.erasure import ErasureSaga
 from application.examples import BODIES
 from application.service import Service
-from application.settings import Settings
+from application.settings import Settings, variable
 from application.unit_of_work import Resources
 from application.wiring import build_service
 from domain.record import Record
@@ -24,6 +28,8 @@ from domain.sealed import Erased
 from store.log import EventLog
 from store.migrate import migrate
 from vault.vault import MIGRATIONS
+
+Typed = subprocess.CompletedProcess[str]
 
 
 def caller(role: str, purpose: str, who: str) -> Caller:
@@ -88,6 +94,14 @@ def opened(resources: Resources | Service) -> dict[tuple[UUID, str], Any]:
     }
 
 
+def casekeeper(settings: Settings, *arguments: str, program: Sequence[str] = ("-m", "cli.main")) -> Typed:
+    """Run ``casekeeper`` as an operator types it beside an installation."""
+    named = {variable(field.name): str(getattr(settings, field.name)) for field in fields(settings)}
+    command = [sys.executable, *program, *arguments]
+    environment = {**os.environ, **named}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+
+
 def closed(service: Service) -> None:
     service.log.close()
     service.vault.close()
@@ -116,9 +130,9 @@ def kept_aside(settings: Settings, folder: Path) -> Past:
 
 def restart(settings: Settings, **stores: Any) -> Service:
     """Start the service with some stores exchanged."""
-    named = {"keyring": f"file:{path}" for name, path in stores.items() if name == "keyring"}
-    others = {name: str(value) for name, value in stores.items() if name != "keyring"}
-    return build_service(replace(settings, **others, **named))
+    prefixes = {"keyring": "file:"}
+    named = {name: f"{prefixes.get(name, '')}{value}" for name, value in stores.items()}
+    return build_service(replace(settings, **named))
 
 
 def _copied(dsn: str) -> str:

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from domain.errors import KeyringMismatch, KeysUnavailable
 
@@ -34,6 +35,7 @@ _LENGTH_BYTES = 4
 _CHAIN_BYTES = 32
 _POLL_SECONDS = 0.005
 _COMING = ".new"
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,36 @@ class ChangeFolder:
             raise KeysUnavailable("the key change log's folder lacks its file: is its volume mounted?") from None
         except OSError:
             raise _unreadable() from None
+
+    def installation(self, generation: int) -> UUID:
+        """Return whose keys a generation holds. Raises ``KeyringMismatch`` for an unknown version or a damaged one."""
+        header = next((frame.content for frame in self.frames(generation)), {})
+        if header.get("format") != FORMAT:
+            raise KeyringMismatch("the key change log is damaged, or has an unknown version")
+        return UUID(header["installation"])
+
+    def end(self, generation: int) -> Mark:
+        """Return the end of the last whole frame of a generation."""
+        end = Mark(generation, 0, START)
+        for frame in self.frames(generation):
+            end = frame.end
+        return end
+
+    def copy(self, end: Mark, folder: Path) -> None:
+        """Copy a generation up to a place in it into another folder; it is there whole, durably, or not at all."""
+        target = ChangeFolder(folder)
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._path(end.generation).open("rb") as source, target._coming(end.generation).open("wb") as file:
+                left = end.length
+                while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
+                    file.write(chunk)
+                    left -= len(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            raise _unwritable() from None
+        target._named(end.generation)
 
     def append(self, place: Mark, contents: list[dict[str, Any]]) -> Mark:
         """Write frames right behind a place, cutting off what stands there; durable when this returns."""

@@ -16,6 +16,8 @@ from uuid import UUID
 from domain.errors import KeyringMismatch, KeysUnavailable
 from vault.change_file import FORMAT, ChangeFolder, Mark
 from vault.change_rows import RELATIONS, Row
+from vault.keyring import RootRef
+from vault.nodes import Node
 
 
 @dataclass
@@ -47,6 +49,30 @@ class ReplayedKeys:
             if row.get("kind") == "person":
                 self.next_place = max(self.next_place, row["place"] + 1)
 
+    def root(self) -> RootRef:
+        """Return the root key in force. Raises ``KeyringMismatch`` when there is none."""
+        return RootRef(self._root_row()["epoch"], UUID(self._root_row()["key_id"]))
+
+    def top(self) -> Node:
+        """Return the top of the tree. Raises ``KeyringMismatch`` when there is none."""
+        level = self._root_row()["top_level"]
+        for text in self.rows["key_node"].values():
+            row = json.loads(text)
+            if (row["level"], row["place"]) == (level, 0):
+                return node_of(row)
+        raise KeyringMismatch("the key change log is damaged: it has no top of the tree")
+
+    def destroyed_and_there(self) -> int:
+        """Return how many keys have a row although their destruction is on record."""
+        return len(self.rows["key_node"].keys() & (self.rows["destroyed_scope"].keys() | self.rows["destroyed_person"]))
+
+    def _root_row(self) -> Row:
+        for text in self.rows["key_root"].values():
+            row: Row = json.loads(text)
+            if row["key_id"] is not None:
+                return row
+        raise KeyringMismatch("the key change log is damaged: it names no root key")
+
     def nodes_from_the_top(self) -> Iterator[str]:
         """Yield the rows of all keys, parents first."""
         nodes = [(_depth(json.loads(row)), row) for row in self.rows["key_node"].values()]
@@ -73,6 +99,12 @@ def replay(folder: ChangeFolder) -> ReplayedKeys:
     if keys is None or not dumped:
         raise KeyringMismatch("the key change log is damaged: its dump is not whole")
     return keys
+
+
+def node_of(row: Row) -> Node:
+    """Return the node that a row is."""
+    hidden = {name: bytes.fromhex(row[name].removeprefix("\\x")) for name in ("wrapped", "fingerprint")}
+    return Node(**{**row, **hidden, "node_id": UUID(row["node_id"]), "parent_id": UUID(row["parent_id"])})
 
 
 def spelled(row: Row) -> str:

@@ -7,7 +7,7 @@ a start that was interrupted: it belongs to other keys, and is left alone.
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from psycopg2.extensions import cursor as Cursor
 
@@ -49,6 +49,16 @@ def planted(dsn: str) -> bool:
     finally:
         connections.close()
     return found is not None and found.ref is not None
+
+
+def installation_of(dsn: str) -> UUID | None:
+    """Return whose keys a keys cluster holds, ``None`` when it holds none. Raises ``KeysUnavailable``."""
+    connections = Connections(dsn, 1)
+    try:
+        found = connections.read(tree_rows.read_installation)
+    finally:
+        connections.close()
+    return found.installation_id if found else None
 
 
 def inspect(dsn: str, folder: Path) -> FileKeyring | None:

@@ -24,10 +24,10 @@ from vault.connections import connect, transaction, unavailable
 from vault.keyring import KeyMissing, Keyring, lacks
 from vault.nodes import OpenedTree
 
-REPLAYED = "replayed"
+CHECKED = "checked"
 ROWS_PUT_BACK = "rows put back"
 COMMITTED = "committed"
-STEPS = (REPLAYED, ROWS_PUT_BACK, COMMITTED)
+STEPS = (CHECKED, ROWS_PUT_BACK, COMMITTED)
 """The names of all steps, in order."""
 
 _PAGE = 1_000
@@ -42,38 +42,70 @@ class RestoredKeys:
     epoch: int
 
 
+def bring_log(live: Path, backup: Path) -> bool:
+    """Make sure that the log's folder has a log at least as new as the backup's; return whether it had one.
+
+    The log that was kept up to the end is the one that counts; the backup's copy is for when that is lost. Raises
+    ``RestoreRefused`` when the log there is older than the backup's, or of another installation.
+    """
+    ours, kept = ChangeFolder(live), ChangeFolder(backup)
+    newest, copy = ours.last_generation(), kept.last_generation()
+    if not newest:
+        with ours.alone():
+            kept.copy(kept.end(copy), live)
+        return False
+    if ours.installation(newest) != kept.installation(copy):
+        raise RestoreRefused("the key change log in its folder is of another installation than the backup's")
+    there, here = ours.end(newest), kept.end(copy)
+    if (there.generation, there.length) < (here.generation, here.length):
+        raise RestoreRefused("the key change log in its folder is older than the backup's: move it away")
+    return True
+
+
+def check_log(folder: Path, keyring: Callable[[UUID], Keyring]) -> ReplayedKeys:
+    """Replay a log to its end and look whether the keyring has its root key and opens the top.
+
+    Raises ``KeyringMismatch`` when the log is older than the keyring, or the other way round, damaged, or of another
+    installation; ``Tampered`` when the top does not open; ``KeysUnavailable``.
+    """
+    keys = replay(ChangeFolder(folder))
+    if keys.destroyed_and_there():
+        raise KeyringMismatch("the key change log is damaged: it has keys that it says were destroyed")
+    root, top = keys.root(), keys.top()
+    kept = keyring(keys.installation_id)
+    try:
+        OpenedTree([top], {}, kept.load_root).key(top.node_id)
+        kept.load_root(root)
+    except KeyMissing:
+        raise lacks(kept, root) from None
+    return keys
+
+
 def restore_keys(
     dsn: str,
     folder: Path,
     keyring: Callable[[UUID], Keyring],
     *,
-    dry_run: bool = False,
     after_step: Callable[[str], None] = lambda step: None,
     moved: Callable[[int, int], None] = lambda done, all_: None,
 ) -> RestoredKeys:
     """Put the keys of a log into a migrated, empty keys cluster; ``moved`` is told how many rows of how many.
 
-    Raises ``RestoreRefused`` for a cluster that has keys; ``KeyringMismatch`` when the log is older than the keyring,
-    damaged, or of another installation; ``Tampered`` when the top does not open; ``KeysUnavailable``.
+    Raises ``RestoreRefused`` for a cluster that has keys, and what :func:`check_log` raises.
     """
-    files = ChangeFolder(folder)
-    with files.alone(), closing(connect(dsn)) as connection:
+    with ChangeFolder(folder).alone(), closing(connect(dsn)) as connection:
         try:
             with transaction(connection) as cursor:
                 if tree_rows.read_installation(cursor) is not None:
                     raise RestoreRefused("the keys cluster has keys: only an empty one is restored into")
-                keys = replay(files)
-                after_step(REPLAYED)
+                keys = check_log(folder, keyring)
+                after_step(CHECKED)
                 _put_back(cursor, keys, moved)
-                restored = _checked(cursor, keys, keyring(keys.installation_id))
                 after_step(ROWS_PUT_BACK)
-                if dry_run:
-                    connection.rollback()
-                    return restored
             after_step(COMMITTED)
         except psycopg2.Error as error:
             raise unavailable(error) from None
-    return restored
+    return RestoredKeys(keys.installation_id, sum(map(len, keys.rows.values())), keys.root().epoch)
 
 
 def _put_back(cursor: Cursor, keys: ReplayedKeys, moved: Callable[[int, int], None]) -> None:
@@ -85,19 +117,6 @@ def _put_back(cursor: Cursor, keys: ReplayedKeys, moved: Callable[[int, int], No
             done += len(page)
             moved(done, all_)
     change_rows.go_on_from(cursor, keys.end, keys.last_seq, keys.next_place)
-
-
-def _checked(cursor: Cursor, keys: ReplayedKeys, keyring: Keyring) -> RestoredKeys:
-    root = tree_rows.read_root(cursor)
-    if change_rows.destroyed_and_there(cursor):
-        raise KeyringMismatch("the key change log is damaged: it has keys that it says were destroyed")
-    top = tree_rows.nodes_at(cursor, [(root.top_level, 0)])
-    try:
-        for node in top.values():
-            OpenedTree([node], {}, keyring.load_root).key(node.node_id)
-    except KeyMissing:
-        raise lacks(keyring, root.ref) from None
-    return RestoredKeys(keys.installation_id, sum(map(len, keys.rows.values())), root.ref.epoch)
 
 
 def _pages(rows: Iterator[str]) -> Iterator[Sequence[str]]:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import psycopg2
 import pytest
 
-from application.settings import Settings, variable
+from application.settings import Settings
 from application.wiring import build_service
-from tests.keys_story import closed, erased, kept_aside, new_installation, opened, registered
+from tests.keys_story import casekeeper, closed, erased, kept_aside, new_installation, opened, registered
 
 
 @pytest.fixture
 def settings(pg_main, pg_keys, new_database, tmp_path):
     return new_installation(new_database(pg_main, "events"), new_database(pg_keys, "keys"), tmp_path / "home")
-
-
-def casekeeper(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    named = {variable(field.name): str(getattr(settings, field.name)) for field in fields(settings)}
-    command = [sys.executable, "-m", "cli.main", *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **named}, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def verified(settings: Settings) -> tuple[int, dict[str, tuple[bool, str]]]:

@@ -163,16 +163,33 @@ def test_a_log_that_is_damaged_inside_is_never_taken_for_whole(keys, logged, fol
     assert not any(rows(empty_cluster).values())
 
 
-def test_a_dry_run_checks_everything_and_changes_nothing(keys, logged, folder, empty_cluster):
+def test_it_says_how_far_it_is(keys, logged, folder, empty_cluster):
     seal_people(logged, 3)
     moved = []
 
-    found = restored(empty_cluster, folder, dry_run=True, moved=lambda done, all_: moved.append((done, all_)))
+    found = restored(empty_cluster, folder, moved=lambda done, all_: moved.append((done, all_)))
 
     assert found.epoch == 1
     assert moved[-1] == (found.rows, found.rows)
-    assert not any(rows(empty_cluster).values())
-    assert empty_cluster.sql("SELECT count(*) FROM key_log") == [(0,)]
+    assert found.rows == sum(len(of_table) for of_table in rows(empty_cluster).values())
+
+
+def test_the_log_that_was_kept_up_counts_and_the_backup_s_copy_is_for_when_it_is_lost(keys, logged, folder, tmp_path):
+    seal_people(logged, 3)
+    backup, live = tmp_path / "backup", ChangeFolder(folder)
+    live.copy(live.end(1), backup)
+    at_backup = (backup / "keys-00000001.log").read_bytes()
+    seal_people(logged, 2)
+    newer = (folder / "keys-00000001.log").read_bytes()
+
+    assert restoring.bring_log(folder, backup)
+    assert (folder / "keys-00000001.log").read_bytes() == newer
+    assert not restoring.bring_log(tmp_path / "lost", backup)
+    assert (tmp_path / "lost" / "keys-00000001.log").read_bytes() == at_backup
+
+    (folder / "keys-00000001.log").write_bytes(at_backup[:-1])
+    with pytest.raises(RestoreRefused, match="older than the backup"):
+        restoring.bring_log(folder, backup)
 
 
 def test_no_log_is_no_backup(empty_cluster, tmp_path):
