@@ -11,12 +11,13 @@ import click
 
 from application.key_reconciliation import reconcile_keys
 from application.settings import Settings
-from application.wiring import build_resources
+from application.wiring import build_resources, now
 from cli import keys_certificate
 from cli.bars import bar
 from domain.errors import KeyringMismatch
 from vault.change_log import ChangeLog
 from vault.installation import inspect
+from vault.vault import Vault
 
 _MARKS = {True: "ok     ", False: "WRONG  "}
 
@@ -64,6 +65,25 @@ def verify(as_json: bool) -> None:
         click.echo(json.dumps({"checks": [asdict(line) for line in lines]}))
     if not all(line.ok for line in lines):
         raise SystemExit(1)
+
+
+@command.command("rotate")
+@click.option("--all", "every", is_flag=True, required=True, help="All keys above the data keys.")
+def rotate(every: bool) -> None:
+    """Give every person's and every inner node, and the root, a new key, while everything goes on.
+
+    Data keys stay, because sealed events never change; they are wrapped again. Afterwards nothing that was written
+    before opens anything: no old dump, log, page or copy of a root key. Killed, it is typed again and goes on.
+
+    \b
+    Example:
+      casekeeper keys rotate --all
+    """
+    settings = Settings.load()
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
+    with closing(vault), bar("renewing keys") as moved:
+        renewed = vault.renew_all(now(), moved)
+    click.echo(f"{renewed.nodes} nodes have a new key; root key of epoch {renewed.epoch}")
 
 
 @command.command("dump")

@@ -23,6 +23,7 @@ from vault.holder import LEASE_SECONDS, Holder
 from vault.installation import attach
 from vault.keyring import Keyring
 from vault.recall import Recalled, recall
+from vault.renewal import Renewal, Renewed
 from vault.sealing import SealedValue, event_key, seal, unseal
 from vault.tree import ErasedScope, KeyTree, Lookup, ScopeKey
 from vault.verification import Finding, Verification
@@ -63,6 +64,7 @@ class Vault:
         self._keyring = keyring
         self._tree = KeyTree(connections, keyring)
         self._changes = changes
+        self._after_step = after_step
         self._forgetting = Forgetting(connections, keyring, after_step, self._log_changes)
         self._holder = Holder(connections.dsn, self.drop_cache)
         self._cache = KeyCache(cache_seconds, self._holder.leased)
@@ -239,6 +241,17 @@ class Vault:
     def health(self) -> None:
         """Return if keys can be read now: keys cluster and root key are both there."""
         self._tree.check_root()
+
+    def renew_all(self, at: datetime, moved: Callable[[int, int], None] = lambda done, all_: None) -> Renewed:
+        """Give every key above the data keys a new one, the root key last, while everything goes on.
+
+        Goes on with what an earlier call left. ``moved`` is told how many nodes of about how many. Raises ``Tampered``
+        when a key does not open: then no root key was destroyed.
+        """
+        renewal = Renewal(self._connections, self._keyring, self._forgetting, self._log_changes, self._after_step)
+        renewed = renewal.run(at, moved)
+        self._log_changes()
+        return renewed
 
     def verify(self, moved: Callable[[int, int], None] = lambda done, all_: None) -> Iterator[Finding]:
         """Look at all keys, one thing after the other; ``moved`` is told how many of about how many were opened."""

@@ -1,0 +1,179 @@
+"""All keys above the data keys renewed: everything opens, nothing of before does, and a kill anywhere costs nothing."""
+
+import multiprocessing
+import os
+import shutil
+import threading
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from vault_people import all_erased, all_open, seal_fact, seal_people
+
+from domain.errors import Tampered
+from vault import forgetting, renewal, tree_rows
+from vault.change_file import ChangeFolder
+from vault.change_replay import replay
+from vault.file_keyring import FileKeyring
+from vault.nodes import OpenedTree
+
+AT = datetime(2026, 3, 4, tzinfo=UTC)
+KILLED = 9
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "keys-log"
+
+
+@pytest.fixture
+def logged(keys, folder):
+    vault = keys.open(changes=folder)
+    yield vault
+    vault.close()
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(renewal, "PEOPLE_AT_ONCE", 3)
+
+
+def fingerprints(keys, kinds):
+    return dict(keys.sql("SELECT node_id, fingerprint::text FROM key_node WHERE kind = ANY (%s)", list(kinds)))
+
+
+def nodes(keys, vault):
+    ids = [row[0] for row in keys.sql("SELECT node_id FROM key_node")]
+    scopes = vault._connections.read(lambda cursor: tree_rows.scopes_by_id(cursor, ids))
+    return (
+        vault._connections.read(lambda cursor: tree_rows.paths(cursor, ids)),
+        {scope_id: record.scope for scope_id, record in scopes.items()},
+    )
+
+
+def test_every_node_has_a_new_key_and_every_data_key_is_the_same(keys, logged):
+    facts = seal_people(logged, 21)
+    above, data = fingerprints(keys, ["inner", "person"]), fingerprints(keys, ["data"])
+    moved = []
+
+    renewed = logged.renew_all(AT, lambda done, all_: moved.append((done, all_)))
+
+    assert (renewed.nodes, renewed.epoch) == (len(above), 2)
+    assert moved[-1] == (len(above), len(above))
+    after = fingerprints(keys, ["inner", "person"])
+    assert after.keys() == above.keys()
+    assert not set(after.values()) & set(above.values())
+    assert fingerprints(keys, ["data"]) == data
+    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert all_open(keys.open(), facts)
+    assert keys.sql("SELECT count(*) FROM key_renewal WHERE finished_at IS NULL") == [(0,)]
+
+
+def test_what_was_copied_before_opens_nothing_written_after(keys, logged, tmp_path, folder):
+    """Somebody had the keyring and the cluster, all of it, at one moment; then all keys were renewed."""
+    facts = seal_people(logged, 6)
+    [(installation,)] = keys.sql("SELECT installation_id FROM key_root")
+    stolen = FileKeyring(shutil.copytree(keys.folder, tmp_path / "stolen"), installation)
+    old, scopes = nodes(keys, logged)
+    then = OpenedTree(old, scopes, stolen.load_root)
+    old_keys = [then.key(node.node_id) for node in old if node.kind != "data"]
+    old_keys += [stolen.load_root(ref) for ref in stolen.roots()]
+    assert sum(opens(key, node, scopes) for key in old_keys for node in old) == len(old)
+
+    logged.renew_all(AT)
+    new, scopes = nodes(keys, logged)
+
+    assert not any(opens(key, node, scopes) for key in old_keys for node in new)
+    today = [OpenedTree(new, scopes, logged._keyring.load_root).key(n.node_id) for n in new if n.kind != "data"]
+    today += [logged._keyring.load_root(ref) for ref in logged._keyring.roots()]
+    assert not any(opens(key, node, scopes) for key in today for node in old)
+    assert all_open(keys.open(changes=folder), facts)
+
+
+def opens(key, node, scopes):
+    try:
+        key.unwrap(node.wrapped, node.associated(scopes.get(node.node_id)))
+    except Tampered:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("step", "nth"), [*((step, 1) for step in (*renewal.STEPS, *forgetting.STEPS)), (renewal.BATCH_RENEWED, 4)]
+)
+def test_killed_at_a_step_and_started_again(keys, logged, folder, step, nth):
+    facts = seal_people(logged, 14)
+    above = fingerprints(keys, ["inner", "person"])
+    reached = []
+
+    def die(done):
+        if done == step:
+            reached.append(done)
+            if len(reached) == nth:
+                os._exit(KILLED)
+
+    def run():
+        keys.open(changes=folder, after_step=die).renew_all(AT)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(60)
+    assert process.exitcode == KILLED
+    assert all_open(keys.open(changes=folder), facts)
+
+    renewed = keys.open(changes=folder).renew_all(AT)
+
+    twice = step == renewal.RENEWAL_RECORDED
+    assert (renewed.nodes, renewed.epoch) == (len(above), 3 if twice else 2)
+    assert not set(fingerprints(keys, ["inner", "person"]).values()) & set(above.values())
+    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert all_open(keys.open(changes=folder), facts)
+    held = replay(ChangeFolder(folder)).rows["key_node"]
+    assert {UUID(node_id) for node_id in held} == {row[0] for row in keys.sql("SELECT node_id FROM key_node")}
+
+
+def test_people_are_added_and_destroyed_meanwhile(keys, logged, folder):
+    facts = seal_people(logged, 30)
+    certificate, new, problems, stop = uuid4(), [], [], threading.Event()
+
+    def work():
+        try:
+            vault = keys.open(changes=folder)
+            while not stop.is_set():
+                new.append(seal_fact(vault, uuid4()))
+            vault.destroy(certificate, AT, [facts[0].subject_id], [facts[3].scope_id])
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work)]
+    for thread in threads:
+        thread.start()
+    logged.renew_all(AT)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    again = keys.open(changes=folder)
+
+    assert problems == []
+    assert new
+    gone = [*facts[:2], facts[3]]
+    assert all_erased(again, gone, certificate)
+    assert all_open(again, [fact for fact in [*facts, *new] if fact not in gone])
+    assert len(list(keys.folder.glob("root-*.key"))) == 1
+
+
+def test_a_key_that_does_not_open_stops_it_before_any_root_key_is_destroyed(keys, logged):
+    facts = seal_people(logged, 5, ("medical",))
+    roots = list(keys.folder.glob("root-*.key"))
+    bad = facts[4].scope_id
+    flipped = "UPDATE key_node SET wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) WHERE node_id = %s"
+    keys.sql(flipped, bad, by_hand=True)
+
+    with pytest.raises(Tampered):
+        logged.renew_all(AT)
+
+    assert list(keys.folder.glob("root-*.key")) == roots
+    assert all_open(keys.open(), facts[:4])
+    keys.sql(flipped, bad, by_hand=True)
+    logged.renew_all(AT)
+    assert all_open(keys.open(), facts)
