@@ -10,11 +10,11 @@ from kafka.record import MemoryRecords
 
 _PAGE = bytes(4096)
 _KINDS = (
+    ("/kafka/", "other files of Kafka"),
     ("/pg_wal/", "write-ahead log"),
     ("/data/base/", "pages"),
     ("/data/global/", "pages"),
     ("/data/", "other files of PostgreSQL"),
-    ("/kafka/", "other files of Kafka"),
     ("/keyring/", "keyring"),
     ("/logs/", "logs"),
 )
