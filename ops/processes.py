@@ -51,13 +51,14 @@ class _Stat:
     started_ticks: int
 
 
-def forbid_core_dumps() -> None:
-    """Let neither this process nor any it starts leave its memory on a disk when it crashes, and for good."""
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (_NO_CORE, _NO_CORE))
-    except (ValueError, OSError):
-        # Whoever started us allows less than that.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def forbid_core_dumps(*, for_good: bool = False) -> None:
+    """Let neither this process nor any it starts leave its memory on a disk when it crashes.
+
+    ``for_good``: nor may any of them allow it again.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = _NO_CORE if most == resource.RLIM_INFINITY else min(_NO_CORE, most)
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit if for_good else most))
 
 
 def spawn(
@@ -72,7 +73,7 @@ def spawn(
 
     The kernel sends it ``on_parent_death`` when the thread that called this ends, however it ends; ``prefix`` is a
     command that changes who runs it, which is why it stands before the wish, that a change of user would clear.
-    It leaves no core dump, and neither does this process from now on: the limit is inherited.
+    It leaves no core dump when it crashes, and neither does this process from now on, for the limit is inherited.
     """
     forbid_core_dumps()
     log.parent.mkdir(parents=True, exist_ok=True)

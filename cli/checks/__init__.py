@@ -14,7 +14,7 @@ from cli.checks.certificates import certificates
 from cli.checks.databases import DATABASES, clock, database
 from cli.checks.finding import Finding
 from cli.checks.kafka import kafka, relay, topics
-from cli.checks.machine import disk, java, maven
+from cli.checks.machine import disk, java, maven, swap
 from cli.checks.server_logs import server_logs
 from cli.checks.stores import admission, keyring, migrations
 from cli.checks.workers import api, workers
@@ -37,6 +37,7 @@ CHECKS: dict[str, Check] = {
     "certificates": certificates,
     "clock": clock,
     "disk": disk,
+    "swap": swap,
     "java": java,
     "maven": maven,
 }

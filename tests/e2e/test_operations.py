@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.copy_of_service import Copy
@@ -34,7 +35,7 @@ def test_the_commands_of_the_page_run(copy: Copy) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert blocks
     assert '"ready": true' in done.stdout
-    for check in ("events", "writes", "relay", "workers", "topics", "keyring", "api"):
+    for check in ("events", "writes", "relay", "workers", "topics", "keyring", "server logs", "api"):
         assert re.search(rf"^ok +{check} ", done.stdout, re.MULTILINE), check
 
 
@@ -64,3 +65,21 @@ def test_every_address_in_runtime_json_answers_with_metrics(copy: Copy) -> None:
         assert re.search(r"process_resident_memory_bytes [1-9]", text)
         assert reply.body["id"] not in text
         assert [marker for marker in markers.made if marker in text] == []
+
+
+def test_no_process_of_a_running_copy_may_dump_its_memory(copy: Copy) -> None:
+    """The supervisor, what it started, and what those started: among them the web server's worker and Java."""
+    runtime = json.loads((copy.home / "runtime.json").read_text())
+    started = {process["name"]: process["pid"] for process in runtime["processes"] if process["pid"] is not None}
+    pids = [runtime["supervisor"]["pid"], *started.values()]
+    for pid in pids:
+        pids += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    allowed = {}
+    for pid in set(pids):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            allowed[pid] = re.findall(r"^Max core file size +(\d+|unlimited)", limits, re.MULTILINE)
+
+    assert {"kafka", "pg-main", "pg-keys", "api", "worker"} <= started.keys()
+    assert len(allowed) > len(started)
+    assert set(map(tuple, allowed.values())) == {("1",)}

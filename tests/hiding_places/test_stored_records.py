@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -40,12 +42,14 @@ def logged() -> Iterator[io.StringIO]:
     """Give what our logging writes at its most talkative."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     stream = io.StringIO()
     configure("debug", stream)
     yield stream
     logging.captureWarnings(False)
     root.handlers = before
     root.setLevel(level)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     structlog.reset_defaults()
 
 

@@ -21,6 +21,7 @@ from application.settings import Settings
 from cli.checks import CHECKS, findings
 from cli.checks.certificates import certificates
 from cli.checks.finding import Finding
+from cli.checks.machine import clear_swaps
 from store.migrate import EVENTS_MIGRATIONS, migrate
 from vault.vault import MIGRATIONS, Vault
 
@@ -232,3 +233,16 @@ def test_a_server_s_own_certificate_is_looked_at_before_it_expires(tmp_path: Pat
 
     assert (said.state, said.found[: len(f"127.0.0.1:{port}")]) == ("warning", f"127.0.0.1:{port}")
     assert f"{now + datetime.timedelta(days=3):%Y-%m-%d}" in said.found
+
+
+def test_swap_in_clear_is_told_apart(tmp_path: Path) -> None:
+    for name, uuid in (("dm-97", "CRYPT-PLAIN-swap"), ("dm-98", "LVM-abc"), ("zram97", "")):
+        (tmp_path / name / "dm").mkdir(parents=True)
+        if uuid:
+            (tmp_path / name / "dm" / "uuid").write_text(f"{uuid}\n")
+    head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    areas = ["/dev/dm-97", "/dev/dm-98", "/dev/zram97", "/swapfile", "/dev/sda97"]
+    swaps = head + "".join(f"{area}      partition\t1024\t0\t-2\n" for area in areas)
+
+    assert clear_swaps(swaps, tmp_path) == ["/dev/dm-98", "/swapfile", "/dev/sda97"]
+    assert clear_swaps(head, tmp_path) == []

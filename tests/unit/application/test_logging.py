@@ -23,12 +23,13 @@ STREAM = UUID("0b9f8f0e-5c0d-4b8e-9d53-0f3c0a3a1c11")
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook
+    before = root.handlers[:], root.level, sys.excepthook, threading.excepthook, sys.unraisablehook
     stream = io.StringIO()
     configure("info", stream)
     structlog.contextvars.clear_contextvars()
     yield stream
-    root.handlers, level, sys.excepthook, threading.excepthook = before
+    root.handlers, level, sys.excepthook, threading.excepthook, sys.unraisablehook = before
+    logging.captureWarnings(False)
     root.setLevel(level)
     structlog.reset_defaults()
 
