@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from application.metrics import METRICS
 from cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -161,3 +162,22 @@ def test_every_command_that_a_document_shows_exists(page: str) -> None:
 ])  # fmt: skip
 def test_a_command_that_does_not_exist_is_found(line: str, word: str) -> None:
     assert unknown(line) == word
+
+
+def test_every_line_that_the_keyrings_runbook_explains_is_one_the_program_says() -> None:
+    text = (ROOT / "docs" / "runbooks" / "keyring-loss.md").read_text()
+    explained = [line.removesuffix(" …") for line in re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)]
+    source = "".join(file.read_text() for file in ROOT.glob("vault/*.py"))
+
+    assert len(explained) >= 8
+    assert [line for line in explained if f'"{line}' not in source] == []
+
+
+@pytest.mark.parametrize("page", [page.name for page in RUNBOOKS])
+def test_every_alert_and_metric_that_a_runbook_names_exists(page: str) -> None:
+    text = (ROOT / "docs" / "runbooks" / page).read_text()
+    alerts = set(re.findall(r"alert: (\w+)", (ROOT / "ops" / "prometheus" / "alerts.yml").read_text()))
+    metrics = {f"casekeeper_{name.removeprefix('casekeeper_')}" for name in METRICS}
+
+    assert set(re.findall(r"`(Casekeeper[A-Za-z]+)`", text)) <= alerts
+    assert set(re.findall(r"`(casekeeper_[a-z_]+)", text)) <= metrics
