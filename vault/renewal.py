@@ -21,7 +21,8 @@ from psycopg2.extensions import cursor as Cursor
 from domain.errors import Tampered
 from vault import renewal_rows, tree_rows
 from vault.connections import Connections
-from vault.forgetting import Forgetting, Request
+from vault.destruction_rows import Request
+from vault.forgetting import Destruction, Forgetting
 from vault.keyring import KeyMissing, Keyring, lacks
 from vault.nodes import Node, OpenedTree, wrapped_node
 from vault.primitives import SecretKey
@@ -79,11 +80,13 @@ class Renewal:
         if not opened.ok:
             raise Tampered(f"no root key was destroyed: of all keys {opened.found}")
         self._after_step(ALL_OPENED)
-        destruction = self._forgetting.destroy(Request(renewal_id, at, frozenset(), frozenset()))
+        outcome = self._forgetting.destroy([Request(renewal_id, at, frozenset(), frozenset())])[renewal_id]
+        if not isinstance(outcome, Destruction):
+            raise outcome
         self._after_step(ROOT_REPLACED)
         nodes = self._connections.write(lambda cursor: renewal_rows.finish(cursor, renewal_id))
         self._after_step(RENEWAL_RECORDED)
-        return Renewed(nodes, destruction.root_epoch_after)
+        return Renewed(nodes, outcome.root_epoch_after)
 
     def _batch(self, renewal_id: UUID) -> int | None:
         """Renew the next nodes; return how many were renewed so far, ``None`` when there is none left."""
