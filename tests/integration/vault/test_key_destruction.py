@@ -236,6 +236,7 @@ def test_the_steps_are_done_in_the_documented_order(keys, vault):
         ("root created", [1, 2], 1, []),
         ("rewrapped", [1, 2], 2, [False]),
         ("verified", [1, 2], 2, [False]),
+        ("changes logged", [1, 2], 2, [False]),
         ("old root destroyed", [2], 2, [False]),
         ("recorded", [2], 2, [True]),
     ]
