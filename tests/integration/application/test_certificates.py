@@ -321,3 +321,18 @@ def test_a_fence_that_is_gone_and_something_sealed_after_it_are_named(service: S
     assert check_against_log([line], said, [*records, after], everything) == [
         "certificate: the log has something sealed to an erased scope after the fence"
     ]
+
+
+def test_what_was_certified_before_certificates_were_signed_is_shown_and_not_supplemented(service: Service) -> None:
+    """The log of an earlier version: the event that certifies, and no document."""
+    told = Told(service)
+    work = UnitOfWork(service.resources, service._system_context())
+    work.load(Subject, told.subject_id).certify_erasure(work.context, uuid4(), told.request_id, {"people": 9})
+    work.append()
+    shown = told.certificate()
+
+    assert (shown["jws"], shown["supplements"], shown["recipients"]) == (None, [], [])
+    assert {scope["category"] for scope in shown["scopes"]} == {"identity", "medical", "insurance"}
+    with pytest.raises(RuleRefused) as refusal:
+        told.notify()
+    assert refusal.value.rule.slug == "certificate-pending"
