@@ -28,6 +28,8 @@ from domain.preview_changes import preview_changes
 from domain.sealed import SealedPart
 
 ENDED = ("refused", "certified")
+MOST_SCOPES = 1_500
+"""Most key scopes of one erasure: its certificate is one record of the log. Refused before anything is destroyed."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,8 @@ class RightsDecisions(DisclosureDecisions):
             raise RuleRefused(rules.PREVIEW_STALE, self._changed(request, plan), request_id=request_id)
         if not plan.erasable:
             raise RuleRefused(rules.NOTHING_TO_ERASE, request_id=request_id)
+        if len(plan.erasable) + len(plan.withheld) > MOST_SCOPES:
+            raise RuleRefused(rules.ERASURE_TOO_LARGE, request_id=request_id)
         self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
 
     def fence_erasure(

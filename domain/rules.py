@@ -48,6 +48,9 @@ REQUEST_STATE = Rule("request-state", "7.2", "The request is not in a state that
 REQUEST_EXTENSION = Rule("request-extension", "8", "A deadline is extended once, and before it has passed")
 IDENTITY_NOT_VERIFIED = Rule("identity-not-verified", "7.2", "The person's identity is not verified")
 NOTHING_TO_ERASE = Rule("nothing-to-erase", "7.2", "There is nothing left that this request would erase")
+ERASURE_TOO_LARGE = Rule(
+    "erasure-too-large", "7.2", "One certificate cannot list so many key scopes: ask by category or case"
+)
 PREVIEW_STALE = Rule("preview-stale", "7.2", "What would be erased has changed since this preview")
 APPROVED_BY_REQUESTER = Rule(
     "second-officer-required", "7.2", "An erasure is approved by another officer than the one who handled it", 403

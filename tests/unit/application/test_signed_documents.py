@@ -12,6 +12,8 @@ from application import signed_documents
 from application.certificate_checks import check
 from application.signing_keys import current_key, public_keys, rotate
 from domain.errors import DocumentInvalid
+from domain.record import MAX_RECORD_BYTES
+from domain.rights import MOST_SCOPES
 from tests.unit.application.certificate_samples import CERTIFICATE, Signer, at, b64, changed, supplement
 
 OURS, OTHER = Signer(1), Signer(2)
@@ -54,6 +56,22 @@ def test_what_we_sign_is_what_anybody_would() -> None:
 
     assert key.as_dict(private=False)["x"] == OURS.x
     assert [signed_documents.sign(CERTIFICATE, key) for _ in range(3)] == [SIGNED] * 3
+
+
+def test_the_largest_erasure_fits_into_one_record() -> None:
+    """As many scopes as are approved, each by the longest words, and a thousand disclosures."""
+    scope = {"scope_id": CERTIFICATE["subject_id"], "category": "correspondence", "case_id": CERTIFICATE["request_id"]}
+    owed = {**CERTIFICATE["recipients"][0], "disclosure_ids": [CERTIFICATE["subject_id"]] * 1000}
+    large = {
+        **CERTIFICATE,
+        "scopes": [scope] * MOST_SCOPES,
+        "fingerprints": ["ab" * 32] * MOST_SCOPES,
+        "recipients": [owed],
+    }
+    signed = signed_documents.sign(large, current_key(Kept(), NOW))
+
+    assert len(signed) < MAX_RECORD_BYTES - 4096
+    assert signed_documents.read(signed, KEYS) == large
 
 
 def test_every_character_counts() -> None:

@@ -137,6 +137,23 @@ def test_the_requester_cannot_approve(story: Story, refused) -> None:
     assert refused(story.subject.approve_erasure, *approval) == "second-officer-required"
 
 
+@pytest.mark.parametrize(
+    ("erasable", "withheld", "slug"),
+    [(1501, 0, "erasure-too-large"), (1000, 501, "erasure-too-large"), (1000, 500, None)],
+)
+def test_what_one_certificate_cannot_list_is_not_approved(story: Story, refused, erasable, withheld, slug) -> None:
+    preview_id = uuid4()
+    request_id = previewed(story, preview_id)
+    kept = {uuid4(): "accounting_duty" for _ in range(withheld)}
+    large = ErasurePlan(tuple(uuid4() for _ in range(erasable)), kept, ())
+    approval = (context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id, large)
+
+    if slug is None:
+        story.subject.approve_erasure(*approval)
+    else:
+        assert refused(story.subject.approve_erasure, *approval) == slug
+
+
 def test_the_same_preview_again_records_nothing(story: Story) -> None:
     preview_id = uuid4()
     request_id = previewed(story, preview_id)
