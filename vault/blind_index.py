@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Protocol
 
 from vault.primitives import hmac_sha256, prefixed
@@ -44,8 +45,14 @@ class Secrets(Protocol):
 
 def tag(key: bytes, field: str, term: str) -> int:
     """Return the tag of a field's term (``domain.search_terms``) as a signed number of 32 bits."""
-    mac = hmac_sha256(key, prefixed(_LABEL, field.encode(), term.encode()))
+    mac = hmac_sha256(key, _before(field) + prefixed(term.encode()))
     return int.from_bytes(mac[:TAG_BYTES], "big", signed=True)
+
+
+@cache
+def _before(field: str) -> bytes:
+    """Return what stands before a term: the same for all terms of a field."""
+    return prefixed(_LABEL, field.encode())
 
 
 def tags(key: bytes, terms: Mapping[str, str]) -> dict[str, int]:

@@ -140,6 +140,13 @@ def test_a_term_of_something_is_something_and_does_not_depend_on_the_normal_form
     assert term(field, unicodedata.normalize("NFD", value)) == term(field, unicodedata.normalize("NFC", value))
 
 
+@examples(max_examples=100, deadline=None)
+@given(value=st.text(st.characters(max_codepoint=127), max_size=30))
+def test_the_short_way_for_plain_names_comes_to_the_same(value):
+    """A letter of another script behind the name takes it the long way."""
+    assert term("given_name", value + "\u738b") == term("given_name", value + "x")[:-1] + "\u738b"
+
+
 ADA = {"given_name": "Ada", "family_name": "O'Brien", "birth_date": "1970-02-03", "email": "ada@example.org",
        "phone": "+44 20 7946 0018", "address": {"city": "Sampleton"}, "time_zone": None}  # fmt: skip
 
