@@ -21,7 +21,9 @@ from domain.subject import Subject
 from vault.blind_index import residue_until
 
 NOT_PROVEN = (
-    "the memory of a process that held a key, until the time given as unrecoverable_after",
+    "the memory of a process that held a key: it gives out nothing opened with it after the time given as "
+    "unrecoverable_after, but freed memory is not wiped",
+    "an answer that had left the keys before they were recalled and was still on its way",
     "a copy of the file keyring made while the key lived",
     "data already disclosed to recipients",
     "commands on the inbox topic and among the dead letters, encrypted to an inbox key, until that key is destroyed "
@@ -114,6 +116,7 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
             "destroyed": str(destroyed.event_id),
             "certified": str(certified.event_id),
         },
+        "processes": _processes(request),
         "scopes": [_scope(s, scopes[s]) for s in destroyed.scope_ids if s in scopes],
         "withheld": _withheld(request, scopes, work.policies.in_force(fenced.timestamp)),
         "root_epochs": {"before": destroyed.root_epoch_before, "after": destroyed.root_epoch_after},
@@ -122,6 +125,13 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
         "recipients": [_owed(notice) for notice in certificate.notices.values()],
         "not_proven": list(NOT_PROVEN),
     }
+
+
+def _processes(request: RightsRequest) -> dict[str, int] | None:
+    drained = request.drained
+    if drained is None:
+        return None
+    return {"acknowledged": drained.processes_acknowledged, "unanswered": drained.processes_unanswered}
 
 
 def _residue_until(work: UnitOfWork, purged_at: datetime) -> datetime:

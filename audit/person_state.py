@@ -16,6 +16,7 @@ _REQUEST_STATES = {
     "ErasurePreviewed": "previewed",
     "ErasureApproved": "approved",
     "ErasureFenced": "fenced",
+    "ErasureDrained": "drained",
     "ErasureKeysDestroyed": "destroyed",
     "ErasureCertified": "certified",
 }
@@ -113,6 +114,14 @@ class Requests:
                     for scope, ground in zip(data["withheld"], data["withheld_grounds"], strict=True)
                 ],
                 "fenced_at": instant(record.occurred_at),
+            }
+        elif record.type == "ErasureDrained":
+            self._certificates[data["request_id"]] |= {
+                "state": "drained",
+                "processes": {
+                    "acknowledged": data["processes_acknowledged"],
+                    "unanswered": data["processes_unanswered"],
+                },
             }
         elif record.type == "ErasureKeysDestroyed":
             self._certificates[data["request_id"]] |= {

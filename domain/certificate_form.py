@@ -102,6 +102,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         "certified_at": TIME,
         "index_residue_until": TIME,
         "events": _thing("events", fenced=ID, destroyed=ID, certified=ID),
+        "processes": _optional(_thing("processes", acknowledged=NUMBER, unanswered=NUMBER)),
         "scopes": several("scopes", _thing("scope", **_SCOPE)),
         "withheld": several(
             "withheld",

@@ -1,6 +1,7 @@
 """The ``requests`` view: what people asked for about their data, how far each request is, and when it is due.
 
-States: ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``destroyed``, ``certified``.
+States: ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``drained``,
+``destroyed``, ``certified``.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Requests(ReadModel):
     """People's requests by id."""
 
     name = "requests"
-    version = 1
+    version = 2
     tables = _TABLES
     handlers: ClassVar[Handlers] = {
         "RightsRequestReceived": _received,
@@ -84,6 +85,7 @@ class Requests(ReadModel):
         "ErasurePreviewed": _moves_to("previewed"),
         "ErasureApproved": _moves_to("approved"),
         "ErasureFenced": _moves_to("fenced"),
+        "ErasureDrained": _moves_to("drained"),
         PURGE: _moves_to("destroyed"),
         "ErasureCertified": _moves_to("certified"),
     }

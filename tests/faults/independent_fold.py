@@ -33,6 +33,7 @@ DISCLOSURES = {
 ERASURES = {
     "ErasureApproved": "approved",
     "ErasureFenced": "fenced",
+    "ErasureDrained": "drained",
     "ErasureKeysDestroyed": "destroyed",
     "ErasureCertified": "certified",
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,13 +25,25 @@ def keys_dsn(pg_keys, new_database) -> str:
 
 
 @pytest.fixture(scope="module")
-def service(pg_main, keys_dsn, new_database, tmp_path_factory) -> Iterator[Service]:
+def events_dsn(pg_main, new_database) -> str:
+    """Return the event store of the service under test."""
+    dsn = new_database(pg_main, "events")
+    migrate(dsn)
+    return dsn
+
+
+@pytest.fixture(scope="module")
+def keyring_folder(tmp_path_factory) -> Path:
+    """Return the keyring of the service under test."""
+    return tmp_path_factory.mktemp("keyring")
+
+
+@pytest.fixture(scope="module")
+def service(events_dsn, keys_dsn, keyring_folder) -> Iterator[Service]:
     """The service on real PostgreSQL, without Kafka."""
-    events_dsn = new_database(pg_main, "events")
-    migrate(events_dsn)
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
-    vault = Vault.open_at(keys_dsn, tmp_path_factory.mktemp("keyring"))
+    vault = Vault.open_at(keys_dsn, keyring_folder)
     resources = Resources(log, vault, Policies.load(), RecordMapper())
     yield Service(resources, Reading(resources, now), now)
     log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -76,3 +77,34 @@ def test_a_key_that_does_not_open_stops_its_own_erasure_only(service: Service, k
     assert destroyed(service, ill) is not None
     made = Made(service)
     assert made.do(MANAGER, "add_note", case_id=made.case).status == 201
+
+
+def test_who_let_go_is_recorded_and_says_until_when_a_key_may_be_in_use(service: Service, keys_dsn: str) -> None:
+    saga = ErasureSaga(service.resources, service.clock)
+    all_told = due(service, saga)
+    connection = psycopg2.connect(keys_dsn)
+    with connection, connection.cursor() as cursor:
+        # A process that died a moment ago: its keys are not known to be gone.
+        cursor.execute("INSERT INTO key_holder (holder_id, recalled) VALUES (%s, 0)", (str(uuid4()),))
+    connection.close()
+    one_silent = due(service, saga)
+    saga.destroy([all_told, one_silent])
+
+    for erasure, unanswered, seconds in ((all_told, 0, 2), (one_silent, 1, 30)):
+        person = service.resources.streams.load(erasure.subject_id)
+        assert isinstance(person, Subject)
+        request = person.request(erasure.request_id)
+        assert (request.drained.processes_acknowledged, request.drained.processes_unanswered) == (0, unanswered)
+        assert request.destroyed.unrecoverable_after - request.destroyed.destroyed_at == timedelta(seconds=seconds)
+
+
+def test_what_is_fenced_is_not_destroyed_before_it_is_drained(service: Service) -> None:
+    made = Made(service)
+    erasure = DueErasure(UUID(made.subject), UUID(made.approved_erasure()), uuid4())
+    saga = ErasureSaga(service.resources, service.clock)
+    saga.fence(erasure)
+
+    assert saga.destroy([erasure]) == {}
+
+    assert destroyed(service, erasure) is None
+    assert {row.state for row in service.vault.scopes_of(erasure.subject_id)} == {"live"}

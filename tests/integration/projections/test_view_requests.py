@@ -53,6 +53,7 @@ def test_each_step_of_an_erasure_is_a_state(feed):
         PREVIEWED,
         on_request("ErasureApproved", preview_id=uid(3)),
         FENCED,
+        on_request("ErasureDrained", certificate_id=uid(2), processes_acknowledged=3, processes_unanswered=1),
         keys_destroyed(ANA, [], whole=True),
         on_request("ErasureCertified", certificate_id=uid(2), view_positions={}),
     )
@@ -68,6 +69,7 @@ def test_each_step_of_an_erasure_is_a_state(feed):
         "previewed",
         "approved",
         "fenced",
+        "drained",
         "destroyed",
         "certified",
     ]
