@@ -25,7 +25,7 @@ from independent_fold import fold
 Views = Mapping[str, Mapping[str, Any]]
 ON_ITS_OWN = ("saga", "schedule", "cli")
 """Producers whose events no client asked for by mark; the saga's are counted against the approvals."""
-STEPS = ("ErasureFenced", "ErasureKeysDestroyed", "ErasureCertified")
+STEPS = ("ErasureFenced", "ErasureDrained", "ErasureKeysDestroyed", "ErasureCertified")
 
 
 @dataclass(frozen=True)

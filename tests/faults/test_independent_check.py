@@ -37,16 +37,17 @@ STORY: list[tuple[str, str, int, str, str, dict[str, Any], dict[str, Any]]] = [
     ("RightsRequestReceived", ADA, 4, "api", HTTP[5], {"request_id": REQUEST, "right": "erasure", "due": "2030"}, {}),
     ("ErasureApproved", ADA, 5, "api", HTTP[6], {"request_id": REQUEST}, {}),
     ("ErasureFenced", ADA, 6, "saga", HTTP[8], {"request_id": REQUEST, "whole_person": True}, {}),
+    ("ErasureDrained", ADA, 7, "saga", HTTP[8], {"request_id": REQUEST}, {}),
     (
         "ErasureKeysDestroyed",
         ADA,
-        7,
+        8,
         "saga",
         HTTP[8],
         {"request_id": REQUEST, "whole_person": True, "scope_ids": [SCOPE]},
         {},
     ),
-    ("ErasureCertified", ADA, 8, "saga", HTTP[8], {"request_id": REQUEST}, {}),
+    ("ErasureCertified", ADA, 9, "saga", HTTP[8], {"request_id": REQUEST}, {}),
 ]
 VIEWS: dict[str, dict[str, Any]] = {
     "people": {ADA: {"state": "erased", "language": "en", "identity": "erased"}},
@@ -163,8 +164,8 @@ def test_a_command_never_acknowledged_may_be_there_once(seen: Seen) -> None:
 DAMAGES: dict[str, tuple[Callable[[Seen], Seen], str]] = {
     "a record dropped from the store": (lambda s: replace(s, rows=without(s.rows, 3)), "positions are not 1 to n"),
     "a record dropped from the topic": (lambda s: replace(s, topic=without(s.topic, 3)), "position 5 comes after 3"),
-    "the topic's end missing": (lambda s: replace(s, topic=s.topic[:-1]), "topic: has 11 positions, the store 12"),
-    "the store's end missing": (lambda s: replace(s, rows=s.rows[:-1]), "topic: has 12 positions, the store 11"),
+    "the topic's end missing": (lambda s: replace(s, topic=s.topic[:-1]), "topic: has 12 positions, the store 13"),
+    "the store's end missing": (lambda s: replace(s, rows=s.rows[:-1]), "topic: has 13 positions, the store 12"),
     "two positions swapped on the topic": (
         lambda s: replace(s, topic=swapped(s.topic, 3, 4)),
         "position 5 comes after 3",
@@ -251,7 +252,7 @@ DAMAGES: dict[str, tuple[Callable[[Seen], Seen], str]] = {
     ),
     "an erasure not certified": (
         lambda s: replace(s, rows=s.rows[:-1], topic=s.topic[:-1]),
-        f"erasure {REQUEST}: ['ErasureFenced', 'ErasureKeysDestroyed']",
+        f"erasure {REQUEST}: ['ErasureFenced', 'ErasureDrained', 'ErasureKeysDestroyed']",
     ),
     "an erasure nobody approved": (
         lambda s: replace(s, rows=without(s.rows, 8)),

@@ -1,0 +1,101 @@
+"""Destroying the keys of people: many together, one of many, and how long it takes at the 99th percentile.
+
+How many events a person has does not matter and is not measured: destroying touches keys, of which there is one for
+each scope, and no event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from bench.database import cluster
+from bench.figures import Figure, Result, Run
+from domain.sealed import KeyScope
+from ops.roles import CLUSTERS, OWNER
+from store.migrate import migrate
+from vault.destruction_rows import Request
+from vault.vault import MIGRATIONS, Vault
+
+TOGETHER_COUNT = 50
+SAMPLES = 100
+LIMIT_MS = 250.0
+_CATEGORIES = ("identity", "medical", "insurance")
+
+TOGETHER = Figure(
+    "forget 50 people together", "ms", 0.5, at_most=True, note="the same number, one destruction after another"
+)
+ONE = Figure("forget one person, p99", "ms", 1.0, at_most=True, note="the limit: 250 ms")
+OF_MORE = Figure("forget one of 1,000 people", "ms", 2.0, at_most=True, note="one of 100 people: a level less of keys")
+OF_MANY = Figure(
+    "forget one of 20,000 people", "ms", 2.0, at_most=True, group="full", note="one of 1,000 people: a level less"
+)
+FIGURES = (TOGETHER, ONE, OF_MORE, OF_MANY)
+
+
+def measure(run: Run) -> Iterator[Result]:
+    """Yield milliseconds, keyring and PostgreSQL included; people have three scopes each."""
+    with ExitStack() as stack:
+        few = stack.enter_context(_installation(run.folder / "few", 100))
+        if run.wants(TOGETHER):
+            yield TOGETHER.alternate(lambda: _together(few), lambda: _one_by_one(few), run.rounds)
+        if run.wants(ONE):
+            yield ONE.result(sorted(_one(few) for _ in range(SAMPLES))[SAMPLES * 99 // 100 - 1], LIMIT_MS)
+        if run.wants(OF_MORE) or run.wants(OF_MANY):
+            more = stack.enter_context(_installation(run.folder / "more", 1_000))
+        if run.wants(OF_MORE):
+            yield OF_MORE.alternate(lambda: _one(more), lambda: _one(few), run.rounds * 5)
+        if run.wants(OF_MANY):
+            many = stack.enter_context(_installation(run.folder / "many", 20_000))
+            yield OF_MANY.alternate(lambda: _one(many), lambda: _one(more), run.rounds * 5)
+
+
+@contextmanager
+def _installation(folder: Path, people: int) -> Iterator[Vault]:
+    """Give the vault of a keys cluster of its own, with this many people in it."""
+    folder.mkdir()
+    with cluster(folder, "pg-keys") as started:
+        dsn = started.dsn(OWNER, CLUSTERS[started.name][0])
+        migrate(dsn, MIGRATIONS)
+        vault = Vault.open_at(dsn, folder / "keyring")
+        _people(vault, people)
+        yield vault
+        vault.close()
+
+
+def _people(vault: Vault, count: int) -> list[UUID]:
+    people = [uuid4() for _ in range(count)]
+    for subject_id in people:
+        for category in _CATEGORIES:
+            vault.scope(KeyScope(subject_id, category, None, 1))
+    return people
+
+
+def _requests(vault: Vault, count: int) -> list[Request]:
+    return [
+        Request(uuid4(), datetime.now(UTC), frozenset([subject_id]), frozenset())
+        for subject_id in _people(vault, count)
+    ]
+
+
+def _together(vault: Vault) -> float:
+    return _milliseconds(vault, [_requests(vault, TOGETHER_COUNT)])
+
+
+def _one_by_one(vault: Vault) -> float:
+    return _milliseconds(vault, [[request] for request in _requests(vault, TOGETHER_COUNT)])
+
+
+def _one(vault: Vault) -> float:
+    return _milliseconds(vault, [_requests(vault, 1)])
+
+
+def _milliseconds(vault: Vault, batches: list[list[Request]]) -> float:
+    started = time.perf_counter()
+    for batch in batches:
+        vault.destroy_many(batch)
+    return (time.perf_counter() - started) * 1000
