@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from domain.sealed import SealedField
 from ops.postgres import Cluster
 from tests.attacks.backups import archived, flush, take_base_backup
 from tests.attacks.conftest import Tell
@@ -21,21 +20,10 @@ from tests.attacks.disk import Found, everything
 from tests.attacks.old_keys import Rows, keys_of_today, opened
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.journey import INTAKE_SERVICE, Journey, Markers, over_http, subject_body
-from tests.e2e.reading_topics import published
+from tests.e2e.reading_topics import sealed_fields
 from tests.waiting import until
 from vault.nodes import Node
 from vault.sealing import SealedValue, event_key, unseal
-
-
-def sealed_fields(copy: Copy, subject_id: str) -> list[SealedField]:
-    """Return every sealed part about a person that stands on the events topic."""
-    found = []
-    for _, record in published(copy):
-        place = {name: record[name] for name in ("stream_id", "event_id", "schema_version")}
-        for name, part in record["sealed"].items():
-            if part["subject_id"] == subject_id:
-                found.append(SealedField.from_json({**part, **place, "event_type": record["type"], "field": name}))
-    return found
 
 
 def as_found(nodes: list[Node], contents: list[Found]) -> tuple[list[Node], Counter[str]]:
