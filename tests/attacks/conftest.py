@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from vault_keys import Keys, new_installation
 
 from tests.e2e.copy_of_service import Copy
 
@@ -25,6 +27,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("what the attacks searched")
         for line in told:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def vault_database(pg_keys: str, new_database: Callable[..., str]) -> str:
+    """Give one database on the keys cluster for these tests' installations, each in a schema of its own."""
+    return new_database(pg_keys, "attacked")
+
+
+@pytest.fixture
+def keys(vault_database: str, tmp_path: Path) -> Keys:
+    """Give a new installation of keys."""
+    return new_installation(vault_database, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from psycopg2.extensions import make_dsn
-from vault_keys import Keys
+from vault_keys import Keys, new_installation
 
-from store.migrate import migrate
-from vault.vault import MIGRATIONS, Vault
+from vault.vault import Vault
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +20,13 @@ def vault_database(pg_keys: str, new_database: Callable[..., str]) -> str:
 @pytest.fixture
 def keys(vault_database: str, tmp_path: Path) -> Keys:
     """Give a new installation."""
-    return _installation(vault_database, tmp_path)
+    return new_installation(vault_database, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def shared_keys(vault_database: str, tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Give an installation that the tests of a module share, each with people of its own."""
-    return _installation(vault_database, tmp_path_factory.mktemp("shared"))
+    return new_installation(vault_database, tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -51,12 +48,4 @@ def shared_vault(shared_keys: Keys) -> Iterator[Vault]:
 @pytest.fixture
 def empty_cluster(vault_database: str, keys: Keys) -> Keys:
     """Give an empty, migrated keys cluster beside the keyring of the installation ``keys``."""
-    return _installation(vault_database, keys.folder.parent)
-
-
-def _installation(database: str, folder: Path) -> Keys:
-    schema = f"test_{secrets.token_hex(6)}"
-    installation = Keys(make_dsn(database, options=f"-c search_path={schema}"), folder / "keyring")
-    installation.sql(f"CREATE SCHEMA {schema}")
-    migrate(installation.dsn, MIGRATIONS)
-    return installation
+    return new_installation(vault_database, keys.folder.parent)

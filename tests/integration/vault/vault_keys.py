@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import psycopg2.extras
+from psycopg2.extensions import make_dsn
 
+from store.migrate import migrate
 from tests.waiting import until
-from vault.vault import Vault
+from vault.vault import MIGRATIONS, Vault
 
 FANOUT = 4
 KILLED = 9
@@ -52,6 +55,15 @@ class Keys:
                 return rows
         finally:
             connection.close()
+
+
+def new_installation(database: str, folder: Path) -> Keys:
+    """Return a new installation in a schema of its own of a database."""
+    schema = f"test_{secrets.token_hex(6)}"
+    installation = Keys(make_dsn(database, options=f"-c search_path={schema}"), folder / "keyring")
+    installation.sql(f"CREATE SCHEMA {schema}")
+    migrate(installation.dsn, MIGRATIONS)
+    return installation
 
 
 def until_waiting(keys: Keys, statement: str) -> None:
