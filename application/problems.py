@@ -19,6 +19,7 @@ from domain import errors, rules
 
 URN = "urn:casekeeper:problem:"
 WITHHELD = "(unnamed)"
+_SHORT_INDEX = re.compile(r"[0-9]{1,3}")
 _PLAIN = re.compile(r"[a-z_]{1,40}|\d{1,6}|Idempotency-Key")
 
 
@@ -127,7 +128,10 @@ def shown(path: str, known: Collection[str] | None = None) -> str:
 
 
 def _may_stand(part: str, known: Collection[str] | None) -> bool:
-    return bool(_PLAIN.fullmatch(part)) and (known is None or part.isdigit() or part in known)
+    if known is None:
+        return bool(_PLAIN.fullmatch(part))
+    # A longer number could be a date or a number of somebody's, sent as a name.
+    return part in known or bool(_SHORT_INDEX.fullmatch(part))
 
 
 def describe(error: Exception) -> Problem:

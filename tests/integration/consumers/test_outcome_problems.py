@@ -72,9 +72,9 @@ def test_where_the_document_is_kept_only_names_of_our_contracts_are_shown() -> N
 
     assert [e["field"] for e in describe(told).document(MESSAGE)["errors"]] == [
         "data.identity.zanzibarova",
-        "answers.0.dose",
+        "data.710203.0.dose",
     ], "over HTTP, to the sender alone"
-    assert shown == ["data.identity.(unnamed)", "answers.0.dose"]
+    assert shown == ["data.identity.(unnamed)", "data.(unnamed).0.dose"]
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
