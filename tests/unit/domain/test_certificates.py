@@ -26,6 +26,7 @@ def certified(story: Story, *, signed: bool = True, tell: bool = True, withheld:
     story.subject.approve_erasure(context(SECOND_OFFICER, 3), uuid4(), request_id, preview_id, preview_id, plan())
     what = ErasurePlan((uuid4(),), {uuid4(): "accounting_duty"} if withheld else {}, ())
     story.subject.fence_erasure(context(days=5), uuid4(), request_id, uuid4(), what)
+    story.subject.record_drain(context(days=5), uuid4(), request_id, 3, 0)
     story.subject.record_destruction(
         context(days=5), uuid4(), request_id, DestroyedKeys(what.erasable, DESTROYED, DESTROYED, 1, 2, ("ab" * 16,))
     )
