@@ -128,6 +128,12 @@ class ChangeFolder:
             end = frame.end
         return end
 
+    def ends_at(self, mark: Mark) -> bool:
+        """Return whether a place is the end of the newest generation. Raises like :meth:`frames`."""
+        if self.last_generation() != mark.generation:
+            return False
+        return not any(True for _ in self.frames(mark.generation, mark))
+
     def copy(self, end: Mark, folder: Path) -> None:
         """Copy a generation up to a place in it into another folder; it is there whole, durably, or not at all."""
         target = ChangeFolder(folder)

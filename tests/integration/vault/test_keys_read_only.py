@@ -25,7 +25,8 @@ def run(dsn, *statements):
 def test_a_session_made_while_the_keys_were_read_only_is_not_kept(pg_keys, new_database, tmp_path):
     keys = Keys(new_database(pg_keys, "vault_read_only"), tmp_path / "keyring")
     migrate(keys.dsn, MIGRATIONS)
-    vault = keys.open(cache_seconds=0)
+    log = tmp_path / "keys-log"
+    vault = keys.open(cache_seconds=0, changes=log)
     known = KeyScope(uuid4(), "medical", None, 1)
     scope_id = vault.scope(known)
     name = parse_dsn(keys.dsn)["dbname"]
@@ -36,6 +37,7 @@ def test_a_session_made_while_the_keys_were_read_only_is_not_kept(pg_keys, new_d
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}",
     )
     assert vault.scopes_of(known.subject_id)[0].scope_id == scope_id
+    keys.open(changes=log).close()
     with pytest.raises(KeysUnavailable, match="25006"):
         vault.scope(KeyScope(uuid4(), "medical", None, 1))
     run(
