@@ -4,6 +4,8 @@ Folding joins only what is the same value to whoever looks for a person (Unicode
 case, compatibility forms (full-width letters, ligatures), accents on Latin and Greek letters, optional vowel points of
 Arabic and Hebrew, spaces and punctuation. It guesses nothing: no nicknames, no sounds, no ``ue`` for ``ü``, no country
 of a telephone number. A mark that makes another letter of another sound (й, が, Indic vowel signs) is kept.
+
+Whoever changes a rule here raises the version of the view ``search_index``, which is then built anew.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@
     tag    = the first 4 bytes of HMAC-SHA-256(index key of the epoch, prefixed("casekeeper/index/1", field, term))
     epoch  = the day on which it ends, in days since 1970-01-01; its key is the secret ``index-<epoch>`` of the keyring
 
-A tag of 32 bits is far from unique on purpose. It is enough to find by: of a million people, one in four thousand
-searches meets a stranger, who is told apart by opening the value. And it is little to know: whoever gets hold of a
-deleted tag and of the key can rule a guess out, but trying every telephone number leaves some that fit by chance.
-Values of few kinds, such as dates of birth, are confirmed by any tag; so keys are short-lived (ADR 26).
+A tag of 32 bits is not unique, and need not be: of a million people, one in four thousand searches meets a stranger,
+who is told apart by opening the value. A longer one would find no better, and say more about a value of more than 2^32
+possible ones, such as an e-mail address. A value of few possible ones (a date of birth, eight digits of a telephone
+number, a common name) is given away by a deleted tag of any length to whoever has the key; so keys are short-lived
+(ADR 26).
 """
 
 from __future__ import annotations

@@ -219,6 +219,19 @@ def test_keys_that_are_away_are_an_outage_and_nothing_is_taken_in(index, vault, 
     assert found(index, vault, email="ada@example.org") == [ada]
 
 
+def test_purging_needs_no_keys(index, vault, ada, monkeypatch):
+    index.take(registered(vault, ada))
+
+    def away(*_: Any) -> None:
+        raise KeysUnavailable("down")
+
+    for method in ("secret", "open_many"):
+        monkeypatch.setattr(vault, method, away)
+    index.take(keys_destroyed(ada, [], whole=True))
+
+    assert index.rows("view_search_index_tags", "count(*)") == [(0,)]
+
+
 @pytest.mark.parametrize("damage", ["moved to another person", "not of a known scope"])
 def test_a_value_that_does_not_open_is_the_fault_of_its_record_and_is_not_quoted(index, vault, ada, damage):
     record = json.loads(json.dumps(registered(vault, ada)))
