@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import secrets
 import time
 from collections.abc import Callable
@@ -45,7 +44,6 @@ class Run:
         Raises LocalServerError when the home is in use, a server cannot be started or a process died too often;
         everything that was started has ended by then.
         """
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         home = Settings.load().home_path
         with StopSignals() as signals, locked(home):
             self._home = home
