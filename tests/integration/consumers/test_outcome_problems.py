@@ -64,7 +64,7 @@ def test_where_the_document_is_kept_only_names_of_our_contracts_are_shown() -> N
     told = errors.InvalidInput(
         [
             errors.FieldProblem("data.identity.zanzibarova", "unknown field"),
-            errors.FieldProblem("answers.0.dose", "bad"),
+            errors.FieldProblem("data.710203.0.dose", "bad"),
         ]
     )
 
