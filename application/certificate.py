@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from application import signed_documents
+from application import inbox_keys, signed_documents
 from application.signing_keys import current_key, public_jwk
 from application.unit_of_work import UnitOfWork
 from domain.certificate_form import CERTIFICATE, FORMAT, SUPPLEMENT, payload_of
@@ -26,8 +26,8 @@ NOT_PROVEN = (
     "an answer that had left the keys before they were recalled and was still on its way",
     "a copy of the file keyring made while the key lived",
     "data already disclosed to recipients",
-    "commands on the inbox topic and among the dead letters, encrypted to an inbox key, until that key is destroyed "
-    "(within three days)",
+    "commands on the inbox topic and among the dead letters, encrypted to an inbox key of before the fence, until the "
+    "time given as inbox_keys_destroyed_by",
     "a guess at a name, date of birth, e-mail address, telephone or record number, confirmed by a deleted entry of the "
     "search index with the keyring at hand, until the time given as index_residue_until",
     "a guess at the body of a call of the last two days, confirmed by its idempotency record with the keyring at hand",
@@ -110,6 +110,7 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
         "destroyed_at": instant(destroyed.destroyed_at),
         "unrecoverable_after": instant(destroyed.unrecoverable_after),
         "certified_at": instant(certified.timestamp),
+        "inbox_keys_destroyed_by": instant(inbox_keys.gone_by(fenced.timestamp)),
         "index_residue_until": instant(_residue_until(work, certified.timestamp)),
         "events": {
             "fenced": str(fenced.event_id),

@@ -20,6 +20,10 @@ CLIENT_CACHE = timedelta(hours=1)
 TOPIC_KEEPS = timedelta(days=1, hours=1)
 """The longest a message lies on the inbox topic: its retention and one segment."""
 MARGIN = timedelta(hours=1)
+KEPT = KEY_LIFE + CLIENT_CACHE + TOPIC_KEEPS + MARGIN
+"""How long after it was made a key is destroyed."""
+SWEEP = timedelta(minutes=5)
+"""How late that may be done, while a worker runs: it looks every minute."""
 
 _PREFIX = "inbox-key-"
 _STAMP = "%Y%m%d%H%M%S"
@@ -69,11 +73,15 @@ def rotate(vault: Secrets, now: datetime) -> str:
 
 def destroy_expired(vault: Secrets, now: datetime) -> list[str]:
     """Destroy the keys to which no message can still lie on the topic; return their ids."""
-    kept = KEY_LIFE + CLIENT_CACHE + TOPIC_KEEPS + MARGIN
-    expired = [kid for kid, born in _kids(vault).items() if now - born > kept]
+    expired = [kid for kid, born in _kids(vault).items() if now - born > KEPT]
     for kid in expired:
         vault.destroy_secret(_PREFIX + kid)
     return expired
+
+
+def gone_by(moment: datetime) -> datetime:
+    """Return when every key is destroyed to which a message of before this moment can have been encrypted."""
+    return moment + KEPT + SWEEP
 
 
 def _kids(vault: Secrets) -> dict[str, datetime]:

@@ -100,6 +100,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         "destroyed_at": TIME,
         "unrecoverable_after": TIME,
         "certified_at": TIME,
+        "inbox_keys_destroyed_by": TIME,
         "index_residue_until": TIME,
         "events": _thing("events", fenced=ID, destroyed=ID, certified=ID),
         "processes": _optional(_thing("processes", acknowledged=NUMBER, unanswered=NUMBER)),

@@ -1,6 +1,7 @@
 """The main journey over HTTP, call by call; every answer is held against the published OpenAPI document."""
 
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 from api_shapes import Documented
 
 from application.examples import BODIES
+from domain.instants import parse_instant
 
 MEDICAL = {
     "reason": "Knee pain when climbing stairs",
@@ -208,6 +210,9 @@ def test_erasure_from_request_to_certificate_and_tombstones(world, spec, told):
     assert shown["root_epochs"]["after"] == shown["root_epochs"]["before"] + 1
     assert shown["processes"]["acknowledged"] >= 1
     assert shown["processes"]["unanswered"] == 0
+    kept = parse_instant(shown["inbox_keys_destroyed_by"]) - parse_instant(shown["fenced_at"])
+    # A day of use, an hour in the client's cache, a day and an hour on the topic, an hour and five minutes of margin.
+    assert kept == timedelta(hours=51, minutes=5)
     tombstone = person["identity"]
     assert tombstone["erased"]["certificate_id"] == shown["certificate_id"]
     assert person["state"] == "erased"

@@ -31,7 +31,10 @@ CERTIFICATE: dict[str, Any] = {
     "destroyed_at": at(2),
     "unrecoverable_after": at(3),
     "certified_at": at(4),
+    "inbox_keys_destroyed_by": at(72),
+    "index_residue_until": at(720),
     "events": {"fenced": FENCED, "destroyed": DESTROYED, "certified": CERTIFIED},
+    "processes": {"acknowledged": 3, "unanswered": 0},
     "scopes": [{"scope_id": SCOPE, "category": "medical", "case_id": None}],
     "withheld": [
         {"scope_id": KEPT, "category": "payment", "case_id": None, "ground": "accounting_duty", "review_date": at(5)}
