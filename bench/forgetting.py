@@ -30,9 +30,9 @@ TOGETHER = Figure(
     "forget 50 people together", "ms", 0.5, at_most=True, note="the same number, one destruction after another"
 )
 ONE = Figure("forget one person, p99", "ms", 1.0, at_most=True, note="the limit: 250 ms")
-OF_MORE = Figure("forget one of 1,000 people", "ms", 2.0, at_most=True, note="one of 100 people: a level less of keys")
+OF_MORE = Figure("forget one of 1,000 people", "ms", 2.0, at_most=True, note="one of 100 people")
 OF_MANY = Figure(
-    "forget one of 20,000 people", "ms", 2.0, at_most=True, group="full", note="one of 1,000 people: a level less"
+    "forget one of 20,000 people", "ms", at_most=True, group="full", note="one of 1,000 people: a level less of keys"
 )
 FIGURES = (TOGETHER, ONE, OF_MORE, OF_MANY)
 
