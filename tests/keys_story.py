@@ -141,6 +141,8 @@ def _copied(dsn: str) -> str:
     connection = psycopg2.connect(dsn, dbname="postgres")
     connection.autocommit = True
     with connection.cursor() as cursor:
+        # Sessions that a stopped process left in a pool would keep the copy from being made.
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         cursor.execute(statement.format(sql.Identifier(copy), sql.Identifier(name)))
     connection.close()

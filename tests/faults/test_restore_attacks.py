@@ -57,7 +57,10 @@ def head(settings: Settings) -> int:
 def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are_admitted(settings, tmp_path):
     service = build_service(settings)
     people = registered(service, 3)
+    first = service.log.head()
     closed(service)
+    with relay(settings):
+        published(settings, first)
     past = kept_aside(settings, tmp_path / "past")
     service = build_service(settings)
     certificate = erased(service, people[0])
