@@ -13,7 +13,7 @@ from tests.e2e.copy_of_service import Copy
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_quick_start_runs(copy: Copy) -> None:
+def test_the_quick_start_runs(copy: Copy, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
     # The reader's shell has the programs of .venv; the test's has those of the running interpreter.
@@ -22,7 +22,7 @@ def test_the_quick_start_runs(copy: Copy) -> None:
 
     done = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", script],
-        cwd=ROOT,
+        cwd=tmp_path,
         env={**copy.environment, "PATH": path},
         capture_output=True,
         text=True,
@@ -30,7 +30,8 @@ def test_the_quick_start_runs(copy: Copy) -> None:
     )
 
     assert done.returncode == 0, done.stderr + done.stdout
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     assert '"content"' in done.stdout
     assert '"certificate_id"' in done.stdout
+    assert "holds" in done.stdout
     assert '"erased"' in done.stdout
