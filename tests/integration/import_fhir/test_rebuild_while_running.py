@@ -51,7 +51,7 @@ def test_dry_run_touches_nothing(copy, people):
     done = rebuild(copy, "--all", "--dry-run")
 
     assert done.returncode == 0
-    assert done.stdout.count("would be dropped") == 8
+    assert done.stdout.count("would be dropped") == 9
     assert rows(copy, "view_worklist_cases") == 20
 
 
