@@ -103,7 +103,9 @@ class Holder:
         """Wait for a notification, for the next renewal to be due, or to be told to stop."""
         connection.poll()
         if not connection.notifies:
-            select.select([connection, self._woken], [], [], _BEAT_SECONDS)
+            ready, _, _ = select.select([connection, self._woken], [], [], _BEAT_SECONDS)
+            if self._woken in ready:
+                self._woken.recv(1)
             connection.poll()
         connection.notifies.clear()
 
