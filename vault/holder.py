@@ -9,13 +9,13 @@ lease has passed since then uses no kept key any more, whatever became of it.
 
 from __future__ import annotations
 
-import atexit
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
+from multiprocessing.util import Finalize
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -44,6 +44,7 @@ class Holder:
         self._stopping = threading.Event()
         self._woken, self._wake = socket.socketpair()
         self._thread: threading.Thread | None = None
+        self._at_exit: Finalize | None = None
 
     def leased(self) -> bool:
         """Return whether kept keys may be used now."""
@@ -54,7 +55,8 @@ class Holder:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="key holder", daemon=True)
             self._thread.start()
-            atexit.register(self.stop)
+            # Unlike ``atexit`` this is also run at the end of a process that was forked for a server's worker.
+            self._at_exit = Finalize(None, self.stop, exitpriority=0)
 
     def stop(self) -> None:
         """Give the lease back, all keys dropped."""
@@ -62,7 +64,8 @@ class Holder:
         if self._thread is not None:
             self._wake.send(b"x")
             self._thread.join(_LONGEST_PAUSE)
-            atexit.unregister(self.stop)
+        if self._at_exit is not None:
+            self._at_exit.cancel()
 
     def _run(self) -> None:
         pause = _BEAT_SECONDS
