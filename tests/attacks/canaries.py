@@ -33,15 +33,20 @@ class Canaries:
     """Makes bodies; ``prefix`` stands in every free text, ``others`` are the values that have a form of their own."""
 
     def __init__(self) -> None:
-        self.prefix = f"Zé{secrets.token_hex(5)}"
-        self.others: list[str] = [RARE_ZONE]
+        tail = secrets.token_hex(6)
+        self.prefix = f"Zé{tail}"
+        self.others: list[str] = [RARE_ZONE, tail, tail.upper()]
         self.made: dict[str, str] = {}
 
     def text(self, path: str) -> str:
-        """Return new text of 15 letters; the last three say which."""
+        """Return new text of 17 letters; the last three say which."""
         canary = f"{self.prefix}{len(self.made):03}"
         self.made[canary] = path
         return canary
+
+    def plain(self, path: str) -> str:
+        """Return new text that an address or a header can hold: letters and digits of ASCII."""
+        return self.text(path).removeprefix("Zé")
 
     def body(self, operation: str, **given: Any) -> dict[str, Any]:
         """Return a body for an operation with every free field filled; ``given``: path (``a__b``) to a clear value."""

@@ -128,7 +128,7 @@ class Told:
 
 def provoke_over_http(copy: Copy, canaries: Canaries, told: Told) -> int:
     """Call with everything that is wrong, canaries in all of it; return how many calls were refused."""
-    word, ids = canaries.text, told.ids
+    word, plain, ids = canaries.text, canaries.plain, told.ids
     person = canaries.body("register_subject", notice={"policy_version": "1"})
     long = word("long") * 40_000
     note = f"/v1/cases/{ids['case_id']}/notes"
@@ -145,33 +145,34 @@ def provoke_over_http(copy: Copy, canaries: Canaries, told: Told) -> int:
         (MANAGER, "POST", f"/v1/cases/{uuid4()}/notes", {"text": word("no such case")}),
         (MANAGER, "POST", note, {"text": long}),
         (RIGHTS_SERVICE, "POST", note, {"text": word("not allowed")}),
-        (MANAGER, "GET", f"/v1/subjects/{word('path')[2:]}", None),
-        (MANAGER, "GET", f"/v1/cases?cursor={word('cursor')[2:]}&assignee={word('assignee')[2:]}", None),
+        (MANAGER, "GET", f"/v1/subjects/{plain('path')}", None),
+        (MANAGER, "GET", f"/v1/cases?cursor={plain('cursor')}&assignee={plain('assignee')}", None),
     ]
     replies = [copy.call(who, method, path, body) for who, method, path, body in bad]
-    key = str(uuid4())
+    key = plain("idempotency key")
     first = copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", person, Idempotency_Key=key)
     assert first.status == 201, first
     other = {**person, "identity": {**person["identity"], "given_name": word("same key, other body")}}
     replies.append(copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", other, Idempotency_Key=key))
-    replies.append(copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", person, Idempotency_Key=word("key")[2:] * 40))
-    statuses = [reply.status for reply in replies] + _raw(copy, word)
+    replies.append(copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", person, Idempotency_Key=plain("key") * 40))
+    statuses = [reply.status for reply in replies] + _raw(copy, canaries)
     assert [status for status in statuses if not 400 <= status < 500] == []
     return len(statuses)
 
 
-def _raw(copy: Copy, word: Callable[[str], str]) -> list[int]:
+def _raw(copy: Copy, canaries: Canaries) -> list[int]:
     """Send what no client of ours would: broken JSON, strange headers and methods."""
+    word, plain = canaries.text, canaries.plain
     token = copy.token(*INTAKE_SERVICE)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    strange = {"X-Request-Id": word("request id")[2:], "User-Agent": word("agent")[2:], "Cookie": word("cookie")[2:]}
+    strange = {"X-Request-Id": plain("request id"), "User-Agent": plain("agent"), "Cookie": plain("cookie")}
     sent = [
         ("POST", "/v1/subjects", headers, ('{"identity": {"given_name": "' + word("broken")).encode()),
         ("POST", "/v1/subjects", headers, f'{{"a": "{word("twice")}", "a": "{word("twice")}"}}'.encode()),
         ("POST", "/v1/subjects", headers, b"\xff" + word("no UTF-8").encode("utf-16")),
         ("POST", "/v1/subjects", {**headers, **strange}, b"{}"),
-        ("POST", "/v1/subjects", {**headers, "Authorization": f"Bearer {word('token')[2:]}"}, b"{}"),
-        (word("method")[2:].upper(), f"/{word('page')[2:]}?{word('query')[2:]}=1", headers, b""),
+        ("POST", "/v1/subjects", {**headers, "Authorization": f"Bearer {plain('token')}"}, b"{}"),
+        (plain("method").upper(), f"/{plain('page')}?{plain('query')}=1", headers, b""),
     ]
     statuses = []
     for method, path, given, body in sent:

@@ -103,7 +103,7 @@ def through_inbox(copy: Copy) -> Iterator[tuple[Door, Client, dict[str, Any]]]:
     """Give a door through Kafka, the client behind it, and what it was registered as."""
     registered = json.loads(copy.run("actors", "add", "--service", "web-forms", "--json").stdout)
     with Client(
-        copy.status()["kafka"], f"{copy.url}/v1/inbox-key", registered["publisher_id"], registered["private_key"]
+        copy.kafka, f"{copy.url}/v1/inbox-key", registered["publisher_id"], registered["private_key"]
     ) as client:
 
         def door(who: Any, name: str, ids: Any, body: Any) -> Any:
@@ -174,7 +174,7 @@ def planted(attacked: Copy) -> Iterator[Canaries]:
     for file in files:
         file.write_text(text)
     plant_row(attacked, text)
-    address = attacked.status()["kafka"]
+    address = attacked.kafka
     admin = KafkaAdminClient(bootstrap_servers=address)
     admin.create_topics([NewTopic(name=f"planted-{codec}", num_partitions=1, replication_factor=1) for codec in CODECS])
     for codec in CODECS:
@@ -222,6 +222,8 @@ def test_the_scan_finds_every_spelling() -> None:
         "JSON in JSON": json.dumps({"a": json.dumps({"name": text})}).encode(),
         "hex": b"\\x" + text.encode().hex().encode(),
         "upper": text.upper().encode(),
+        "address": f"GET /v1/{canaries.plain('path')}?a=b".encode(),
+        "method": canaries.plain("method").upper().encode(),
         **{f"base64 at {n}": base64.b64encode(b"?" * n + text.encode() + b"~") for n in range(3)},
         **{f"base64url at {n}": base64.urlsafe_b64encode(b"?" * n + text.encode() + b"~") for n in range(3)},
     }

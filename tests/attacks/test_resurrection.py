@@ -176,7 +176,7 @@ def test_registration_again_under_the_same_idempotency_key(gone: Gone) -> None:
 
 def test_new_messages_over_the_inbox(gone: Gone) -> None:
     registered = json.loads(gone.copy.run("actors", "add", "--service", "web-forms", "--json").stdout)
-    kafka, key = gone.copy.status()["kafka"], f"{gone.copy.url}/v1/inbox-key"
+    kafka, key = gone.copy.kafka, f"{gone.copy.url}/v1/inbox-key"
     with Client(kafka, key, registered["publisher_id"], registered["private_key"], actor="web-forms") as client:
         intake = {"case_id": str(gone.case), **intake_body(gone.markers)}
         sent = [
@@ -202,7 +202,7 @@ def test_an_import_of_the_same_person_and_its_messages_replayed(attacked: Copy, 
     events = len([r for _, r in published(attacked) if r["type"] != "AccessRecorded"])
 
     attacked.run("import", "fhir", str(file))
-    producer = KafkaProducer(bootstrap_servers=attacked.status()["kafka"])
+    producer = KafkaProducer(bootstrap_servers=attacked.kafka)
     outcomes = len(messages(attacked, TOPICS[2]))
     for message in inbox:
         producer.send(TOPICS[1], key=message.key, value=message.value, headers=list(message.headers))

@@ -70,6 +70,11 @@ class Copy:
     def status(self) -> dict[str, Any]:
         return json.loads(self.run("status", "--json", check=False).stdout)
 
+    @property
+    def kafka(self) -> str:
+        """Return the addresses of Kafka's servers."""
+        return str(json.loads((self.home / "runtime.json").read_text())["environment"]["CASEKEEPER_KAFKA"])
+
     def token(self, role: str, purpose: str, actor: str) -> str:
         key = (role, purpose, actor)
         if key not in self._tokens:

@@ -15,7 +15,7 @@ TOPICS = ("cases.events.v1", "cases.inbox.v1", "cases.outcomes.v1", "cases.deadl
 
 def messages(copy: Copy, topic: str) -> list[Any]:
     """Return every message of a topic."""
-    consumer = KafkaConsumer(bootstrap_servers=copy.status()["kafka"], enable_auto_commit=False)
+    consumer = KafkaConsumer(bootstrap_servers=copy.kafka, enable_auto_commit=False)
     partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
     consumer.assign(partitions)
     consumer.seek_to_beginning(*partitions)
