@@ -15,6 +15,7 @@ from typing import Self
 
 from application.brokers import Brokers
 from domain.errors import SettingInvalid
+from vault.keyring_location import Folders, KeyringLocation, parse
 
 RUNTIME_FILE = "runtime.json"
 
@@ -34,7 +35,7 @@ class Settings:
     keys_dsn: str = ""
     """PostgreSQL connection string of the keys cluster; empty: embedded."""
     keyring: str = ""
-    """Where the root key lives: ``file:/folder``; empty: ``keyring/`` in the home folder."""
+    """Where the root key lives: ``file:/folder`` or a ``pkcs11:`` URI; empty: ``keyring/`` in the home folder."""
     keys_log: str = ""
     """Folder of the key change log, the keys' backup, on another volume than the keys cluster; empty: in the home."""
     kafka: str = ""
@@ -97,14 +98,11 @@ class Settings:
         return Path(self.home).resolve()
 
     @property
-    def keyring_path(self) -> Path:
-        """Return the folder of the file keyring. Raises ``SettingInvalid`` for any other form."""
+    def keyring_location(self) -> KeyringLocation:
+        """Return where the keyring is. Raises ``SettingInvalid``."""
         if not self.keyring:
-            return self.home_path / "keyring"
-        scheme, _, folder = self.keyring.partition(":")
-        if scheme != "file" or not folder or "," in folder:
-            raise SettingInvalid(f"{variable('keyring')} must be file:/folder")
-        return Path(folder)
+            return Folders((self.home_path / "keyring",))
+        return parse(self.keyring, variable("keyring"))
 
     @property
     def keys_log_path(self) -> Path:

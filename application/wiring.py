@@ -36,7 +36,7 @@ def build_resources(settings: Settings) -> Resources:
     """Open store and vault as they are. Raises ``KeysUnavailable``, ``KeyringMismatch``."""
     return Resources(
         log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
-        vault=Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path),
+        vault=Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path),
         policies=Policies.load(),
         mapper=RecordMapper(),
         index_days=settings.index_days,

@@ -43,7 +43,7 @@ def command() -> None:
         raise click.ClickException("no copy is running: start it with casekeeper up")
     url = f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host}:{settings.port}"  # noqa: S104
     _wait_ready(url)
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
     try:
         issuer = DevIssuer(settings, vault)
     finally:

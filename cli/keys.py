@@ -80,7 +80,7 @@ def rotate(every: bool) -> None:
       casekeeper keys rotate --all
     """
     settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
     with closing(vault), bar("renewing keys") as moved:
         renewed = vault.renew_all(now(), moved)
     click.echo(f"{renewed.nodes} nodes have a new key; root key of epoch {renewed.epoch}")
@@ -100,7 +100,7 @@ def dump(log_lost: bool) -> None:
     """
     settings = Settings.load()
     # Looks whether keyring and cluster belong together, and finishes nothing: the log comes first.
-    inspect(settings.keys_dsn, settings.keyring_path)
+    inspect(settings.keys_dsn, settings.keyring_location)
     with closing(ChangeLog(settings.keys_dsn, settings.keys_log_path)) as log:
         end = log.dump(lost=log_lost)
     click.echo(f"generation {end.generation}: {end.length} bytes in {settings.keys_log_path}")

@@ -125,7 +125,7 @@ def _fetch(identifier: UUID) -> list[str]:
 
 def _published() -> list[dict[str, str]]:
     settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path)
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location)
     try:
         return public_keys(vault, now())
     finally:

@@ -19,8 +19,9 @@ from ops.grants import grant
 from ops.owned_databases import stopped_databases
 from store.log import EventLog
 from store.migrate import EVENTS_MIGRATIONS, migrate
-from vault.file_keyring import FileKeyring
-from vault.installation import installation_of
+from vault.connections import Connections
+from vault.installation import installation_of, keyring_at
+from vault.keyring import Keyring
 from vault.restoring import bring_log, check_log, restore_keys
 from vault.vault import MIGRATIONS
 
@@ -53,8 +54,8 @@ def command(source: Path, dry_run: bool) -> None:
     with stopped_databases(settings) as (events_dsn, keys_dsn):
         plan = planned(content, events_dsn, keys_dsn)
 
-        def keyring(installation_id: UUID) -> FileKeyring:
-            return FileKeyring(settings.keyring_path, installation_id)
+        def keyring(installation_id: UUID) -> Keyring:
+            return keyring_at(Connections(keys_dsn, 1), settings.keyring_location, installation_id)
 
         if dry_run:
             _say_what_would_be(settings, source, plan, keyring)
@@ -80,7 +81,7 @@ def planned(content: Content, events_dsn: str, keys_dsn: str) -> Plan:
     return Plan(events, installation_id is None)
 
 
-def put_back_keys(keys_dsn: str, keys_log: Path, source: Path, keyring: Callable[[UUID], FileKeyring]) -> None:
+def put_back_keys(keys_dsn: str, keys_log: Path, source: Path, keyring: Callable[[UUID], Keyring]) -> None:
     """Bring the key change log where it belongs and the keys from it into their cluster."""
     migrate(keys_dsn, MIGRATIONS)
     grant(keys_dsn, "keys")
@@ -100,7 +101,7 @@ def put_back_events(events_dsn: str, source: Path) -> None:
     grant(events_dsn, "events")
 
 
-def _say_what_would_be(settings: Settings, source: Path, plan: Plan, keyring: Callable[[UUID], FileKeyring]) -> None:
+def _say_what_would_be(settings: Settings, source: Path, plan: Plan, keyring: Callable[[UUID], Keyring]) -> None:
     if plan.keys:
         kept = any(settings.keys_log_path.glob("keys-*.log"))
         folder = settings.keys_log_path if kept else source / KEYS

@@ -11,6 +11,8 @@ from psycopg2 import ProgrammingError
 from psycopg2.extensions import make_dsn, parse_dsn
 
 from application.settings import Settings, variable
+from domain.errors import SettingInvalid
+from vault.keyring_location import parse
 
 HIDDEN = "********"
 
@@ -30,6 +32,8 @@ def listed_settings(settings: Settings) -> Iterator[ListedSetting]:
     for field in fields(settings):
         value = getattr(settings, field.name)
         shown = masked_dsn(value) if field.name.endswith("_dsn") else value
+        if field.name == "keyring":
+            shown = masked_keyring(value)
         yield ListedSetting(variable(field.name), shown, meanings[field.name])
 
 
@@ -41,6 +45,14 @@ def masked_dsn(dsn: str) -> str:
         return HIDDEN
     secret = {name: HIDDEN for name in parts if "password" in name}
     return make_dsn(**{**parts, **secret}) if parts else ""
+
+
+def masked_keyring(text: str) -> str:
+    """Return where the keyring is; a text that is refused may hold a PIN and is hidden altogether."""
+    try:
+        return str(parse(text, variable("keyring"))) if text else ""
+    except SettingInvalid:
+        return HIDDEN
 
 
 def _meanings() -> dict[str, str]:

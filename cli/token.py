@@ -36,7 +36,7 @@ def command(roles: tuple[str, ...], actor: str, purpose: str, lifetime: int) -> 
     if not ACTOR_ID.conforms(actor):
         raise click.BadParameter("must be 1 to 64 letters, digits and _.:-", param_hint="--actor")
     settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_path, changes=settings.keys_log_path)
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
     try:
         click.echo(DevIssuer(settings, vault).issue(actor, list(roles), purpose, lifetime))
     finally:

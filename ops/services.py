@@ -83,7 +83,7 @@ class ServicePlan:
         chosen = {
             "home": str(self._home),
             "port": str(self.ports[0]),
-            "keyring": f"file:{self._settings.keyring_path}",
+            "keyring": str(self._settings.keyring_location),
             "keys_log": str(self._settings.keys_log_path),
         }
         # A worker started by hand beside this copy must not want the same port.

@@ -12,6 +12,7 @@ TOOLS = {
     "chromium": ("chromium", "tests of the pages need Chromium"),
     "docker-compose": ("docker-compose", "the test of docker-compose.yml needs Debian's docker-compose"),
     "pg_ctlcluster": ("postgresql", "tests of TLS need a PostgreSQL that speaks it: the embedded one does not"),
+    "softhsm2-util": ("softhsm2", "tests of the keyring in a device need SoftHSM2"),
 }
 """Program, the Debian package that has it, and why it is needed."""
 

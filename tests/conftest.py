@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from psycopg2.extensions import make_dsn
 from ops.kafka.broker import Broker
 from ops.postgres import Cluster
 from ops.roles import CLUSTERS, OWNER, provision
+from tests.softhsm import SoftHsm
 
 NewDatabase = Callable[..., str]
 
@@ -55,6 +57,16 @@ def kafka_bootstrap(servers_folder: Path) -> Iterator[str]:
         yield broker.address
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
+    """Give SoftHSM2 with tokens of this session's own."""
+    if shutil.which("softhsm2-util") is None:
+        pytest.skip("needs softhsm2: see make test")
+    started = SoftHsm(tmp_path_factory.mktemp("softhsm"))
+    started.start()
+    return started
 
 
 @pytest.fixture(scope="session")

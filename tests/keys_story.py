@@ -123,7 +123,7 @@ def kept_aside(settings: Settings, folder: Path) -> Past:
     return Past(
         _copied(settings.events_dsn),
         _copied(settings.keys_dsn),
-        shutil.copytree(settings.keyring_path, folder / "keyring"),
+        shutil.copytree(settings.keyring_location.folders[0], folder / "keyring"),
         shutil.copytree(settings.keys_log_path, folder / "keys-log"),
     )
 

@@ -5,6 +5,9 @@ a whole file from one that is just being overwritten. Keys appear whole or not a
 temporary name, synced, and linked to their own, which fails if it exists. Destroying overwrites the file with zeros in
 place, syncs, unlinks, syncs the folder. A disk that writes elsewhere than it is told (flash, copy-on-write) keeps old
 blocks: for those, encrypt the volume or use a device.
+
+The file ``destroyed`` lists the fingerprints of secrets that were destroyed, so that replicas of the folder can tell a
+secret that was destroyed elsewhere from one that never reached them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,6 +32,8 @@ from vault.primitives import SecretKey, new_key
 FORMAT = 1
 _ROOT = re.compile(r"root-(\d{12})-([0-9a-f]{32})\.key")
 _SECRET = re.compile(r"secret-([a-z0-9][a-z0-9._-]{0,99})\.key")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_DESTROYED = "destroyed"
 _ATTEMPTS = 20
 _KEY_BYTES = 512
 """At least as large as a key's file."""
@@ -80,9 +85,13 @@ class FileKeyring:
     def create_root(self, epoch: int) -> RootRef:
         """Make a new random root key, durable when this returns."""
         ref = RootRef(epoch, uuid4())
-        if not self._create(_root_name(ref)):
+        if not self.put_root(ref, new_key()):
             raise KeysUnavailable("a new root key met one of its own name")
         return ref
+
+    def put_root(self, ref: RootRef, key: bytes) -> bool:
+        """Keep a root key that was made elsewhere; return whether it was not here yet."""
+        return self._create(_root_name(ref), key)
 
     def load_root(self, ref: RootRef) -> SecretKey:
         """Return a root key. Raises ``KeyMissing`` or ``KeyringMismatch``."""
@@ -99,21 +108,69 @@ class FileKeyring:
 
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes kept under a name ([a-z0-9._-], at most 100), made at the first call."""
-        file = _secret_name(name)
         with contextlib.suppress(KeyMissing):
-            return self._load(file)
-        with self._alone():
+            return self.find_secret(name)
+        with self.alone():
             with contextlib.suppress(KeyMissing):
-                return self._load(file)
-            self._destroy(file)
-            self._create(file)
-            return self._load(file)
+                return self.find_secret(name)
+            self.put_secret(name, new_key())
+            return self.find_secret(name)
+
+    def find_secret(self, name: str) -> bytes:
+        """Return a secret that is there. Raises ``KeyMissing``."""
+        return self._load(_secret_name(name))
+
+    def put_secret(self, name: str, key: bytes) -> None:
+        """Keep a secret under a name that has none, nobody else being at it (:meth:`alone`)."""
+        file = _secret_name(name)
+        self._destroy(file)
+        self._create(file, key)
 
     def destroy_secret(self, name: str) -> None:
         """Overwrite and remove a named secret; one that is gone already is no error."""
         file = _secret_name(name)
-        with self._alone():
+        with self.alone():
+            with contextlib.suppress(KeyMissing):
+                self.note_destroyed({SecretKey(self._load(file)).fingerprint()})
             self._destroy(file)
+
+    def remove_secret(self, name: str) -> None:
+        """Overwrite and remove a secret that is listed as destroyed already, nobody else being at it."""
+        self._destroy(_secret_name(name))
+
+    def is_empty(self) -> bool:
+        """Return whether there is no key at all."""
+        return not self._names()
+
+    def destroyed(self) -> set[bytes]:
+        """Return the fingerprints of the secrets that are known to be destroyed."""
+        try:
+            lines = (self._folder / _DESTROYED).read_text(errors="replace").split("\n")
+        except FileNotFoundError:
+            self._names()
+            return set()
+        except OSError:
+            raise KeysUnavailable("a file of the keyring cannot be read") from None
+        return {bytes.fromhex(line) for line in lines if _FINGERPRINT.fullmatch(line)}
+
+    def note_destroyed(self, fingerprints: Iterable[bytes]) -> None:
+        """Add to the list of destroyed secrets, durable when this returns; nobody else being at it."""
+        # A line that a kill cut short ends before the next one.
+        text = "".join(f"\n{fingerprint.hex()}\n" for fingerprint in sorted(fingerprints))
+        if not text:
+            return
+        try:
+            descriptor = os.open(self._folder / _DESTROYED, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                _write(descriptor, text.encode())
+            finally:
+                os.close(descriptor)
+            self._sync()
+        except OSError:
+            raise KeysUnavailable("the keyring cannot be written") from None
+
+    def settle(self, in_force: RootRef, confirm: Callable[[], RootRef]) -> None:
+        """Do nothing: one copy is always of one mind."""
 
     def secrets(self) -> list[str]:
         """Return the names of the secrets there are, sorted.
@@ -152,10 +209,10 @@ class FileKeyring:
         except OSError:
             raise KeysUnavailable("a file of the keyring cannot be read") from None
 
-    def _create(self, name: str) -> bool:
-        """Make a key under a name; return whether it was this call that made it."""
+    def _create(self, name: str, key: bytes) -> bool:
+        """Keep a key under a name; return whether it was this call that did."""
         temporary = self._folder / f".new-{secrets.token_hex(8)}"
-        content = {"format": FORMAT, "installation": self._installation, "name": name, "key": new_key().hex()}
+        content = {"format": FORMAT, "installation": self._installation, "name": name, "key": key.hex()}
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -187,7 +244,7 @@ class FileKeyring:
             raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Keep other threads and processes from making or destroying secrets meanwhile (roots have the tree's lock)."""
         try:
             descriptor = os.open(self._folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)

@@ -186,6 +186,7 @@ class Forgetting:
             (RECORDED, self._record),
         )
         with session.cursor() as cursor:
+            self._keyring.settle(tree_rows.read_root(cursor).ref, lambda: tree_rows.read_root(cursor).ref)
             unfinished = destruction_rows.unfinished(cursor)
             for name, step in ending:
                 step(cursor, unfinished)

@@ -7,6 +7,7 @@ the key it meant.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -61,6 +62,12 @@ class Keyring(Protocol):
 
     def roots(self) -> list[RootRef]:
         """Return the root keys there are, oldest first."""
+
+    def settle(self, in_force: RootRef, confirm: Callable[[], RootRef]) -> None:
+        """Bring all replicas to one state; ``confirm`` reads the root key in force again, from the session that locks.
+
+        Only whoever holds the lock of destructions may ask for this.
+        """
 
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes kept under a name, made at the first call, the same for every process."""

@@ -101,7 +101,13 @@ class SecretKey:
 
     def unwrap(self, wrapped: bytes, associated: bytes) -> SecretKey:
         """Return the key that :meth:`wrap` encrypted. Raises ``Tampered`` when anything differs."""
+        if len(wrapped) != NONCE_BYTES + KEY_BYTES + TAG_BYTES:
+            raise Tampered("a wrapped key has another length")
         return SecretKey(decrypt(self._bytes, wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated))
+
+    def exposed(self) -> bytes:
+        """Return the bytes themselves, for a device that is to wrap them."""
+        return self._bytes
 
     def derive(self, info: bytes, length: int = KEY_BYTES) -> bytes:
         """Return bytes derived from this key by HKDF-SHA-256 for one stated use."""

@@ -22,6 +22,10 @@ _TURNSTILE = 0x636B7475
 """Whoever locks the root passes here first: row locks alone would let a stream of new people starve a rotation."""
 
 
+_SECRETS = 0x636B7365
+"""Whoever makes or destroys a secret in a device passes here: the device itself cannot make it "if there is none"."""
+
+
 @dataclass(frozen=True)
 class Installation:
     """Whose keys these are, in which format, and the root key in force (``None`` before there is one)."""
@@ -51,6 +55,11 @@ class ScopeRecord:
     scope: KeyScope
     erased: Erased | None
     recalled: Erased | None = None
+
+
+def lock_secrets(cursor: Cursor) -> None:
+    """Wait until no other session makes or destroys a secret, and keep others waiting until this session ends."""
+    cursor.execute("SELECT pg_advisory_lock(%s)", (_SECRETS,))
 
 
 def take_installation(cursor: Cursor) -> None:

@@ -22,6 +22,7 @@ from vault.forgetting import Destruction, Forgetting, Outcome
 from vault.holder import LEASE_SECONDS, Holder
 from vault.installation import attach
 from vault.keyring import Keyring
+from vault.keyring_location import KeyringLocation
 from vault.recall import Recalled, recall
 from vault.renewal import Renewal, Renewed
 from vault.sealing import SealedValue, event_key, seal, unseal
@@ -73,19 +74,20 @@ class Vault:
     def open_at(
         cls,
         keys_dsn: str,
-        keyring: Path,
+        keyring: Path | KeyringLocation,
         *,
         cache_seconds: float = LONGEST_CACHE_SECONDS,
         fanout: int = 64,
         after_step: Callable[[str], None] = lambda step: None,
         changes: Path | None = None,
     ) -> Self:
-        """Open the vault of a keys cluster (migrated) and a file keyring; the first start makes both's keys.
+        """Open the vault of a keys cluster (migrated) and a keyring (or its folder); the first start makes their keys.
 
         ``fanout`` (2 to 64 children of a node) counts at the first start only. ``changes``: folder of the key change
         log; without one new keys and rotations wait in the keys cluster for a process that has one. A destruction that
-        a killed process left half done is finished; if its keys do not verify, that is logged, nothing is destroyed,
-        and the next :meth:`destroy` raises. Raises ``KeyringMismatch`` when the two do not belong together.
+        a killed process left half done is finished; if its keys do not verify, or a replica of the keyring is away,
+        that is logged, nothing is destroyed, and the next :meth:`destroy` raises. Raises ``KeyringMismatch`` when the
+        two do not belong together.
         """
         connections = Connections(keys_dsn)
         kept = attach(connections, keyring, fanout)
@@ -96,6 +98,10 @@ class Vault:
         try:
             vault._forgetting.resume()
         except Tampered as problem:
+            _log.error("destruction_not_finished", error=problem)
+        except KeysUnavailable as problem:
+            # With a replica away nothing can be destroyed, but what is there can be read.
+            vault.health()
             _log.error("destruction_not_finished", error=problem)
         return vault
 

@@ -14,9 +14,10 @@ from cli.checks.certificates import certificates
 from cli.checks.databases import DATABASES, clock, database
 from cli.checks.finding import Finding
 from cli.checks.kafka import kafka, relay, topics
+from cli.checks.keyring import keyring
 from cli.checks.machine import disk, java, maven, swap
 from cli.checks.server_logs import server_logs
-from cli.checks.stores import admission, keyring, migrations
+from cli.checks.stores import admission, migrations
 from cli.checks.workers import api, workers
 from domain.errors import CasekeeperError
 

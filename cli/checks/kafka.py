@@ -59,7 +59,7 @@ def topics(settings: Settings) -> Iterator[Finding]:
 
 def relay(settings: Settings) -> Iterator[Finding]:
     """Compare the end of the events topic with the store's head, twice where it is behind."""
-    if not (settings.kafka and settings.events_dsn and settings.keys_dsn and settings.keyring_path.exists()):
+    if not (settings.kafka and settings.events_dsn and settings.keys_dsn):
         return
     try:
         mac = _mac(settings)
@@ -127,7 +127,7 @@ def _told(fault: TopicFault) -> Finding:
 
 
 def _mac(settings: Settings) -> RecordMac | None:
-    keyring = inspect(settings.keys_dsn, settings.keyring_path)
+    keyring = inspect(settings.keys_dsn, settings.keyring_location)
     return RecordMac(keyring.secret(MAC_SECRET)) if keyring and MAC_SECRET in keyring.secrets() else None
 
 

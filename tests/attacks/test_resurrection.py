@@ -72,7 +72,7 @@ class Gone:
     @contextmanager
     def vault(self) -> Iterator[Vault]:
         """Give the copy's vault as a process that has just started sees it."""
-        opened = Vault.open_at(self.settings.keys_dsn, self.settings.keyring_path)
+        opened = Vault.open_at(self.settings.keys_dsn, self.settings.keyring_location.folders[0])
         with closing(opened):
             yield opened
 

@@ -111,7 +111,8 @@ def test_every_volume_is_where_the_program_keeps_that_state(composed: dict[str, 
                 used.add(source)
             if name in OURS:
                 settings = Settings.load(service["environment"])
-                assert target in {settings.home, str(settings.keyring_path), settings.keys_log, settings.issuers}
+                folders = map(str, settings.keyring_location.folders)
+                assert target in {settings.home, *folders, settings.keys_log, settings.issuers}
     assert used == set(composed["volumes"])
 
 

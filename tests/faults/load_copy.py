@@ -120,7 +120,7 @@ class RunningCopy:
         migrate(keys_dsn, ROOT / "vault" / "migrations")
         ensure_topics(self.settings)
         self.servers: dict[str, Server] = {}
-        self.vault = Vault.open_at(keys_dsn, self.settings.keyring_path)
+        self.vault = Vault.open_at(keys_dsn, self.settings.keyring_location)
         self._issuer = DevIssuer(self.settings, self.vault)
         self._tokens: dict[tuple[str, str, str], str] = {}
 

@@ -149,7 +149,7 @@ class Stage:
     def _issue_tokens(self) -> None:
         names = {variable(field) for field in ("home", "keyring", "keys_dsn")}
         settings = Settings.load({k: v for k, v in self.environment(OWNER).items() if k in names})
-        keys = Vault.open_at(settings.keys_dsn, settings.keyring_path)
+        keys = Vault.open_at(settings.keys_dsn, settings.keyring_location)
         issuer = DevIssuer(settings, keys)
         for role, purpose, actor in (("service", "intake", "web-forms"), ("case_manager", "casework", "a1")):
             self._tokens[(role, purpose, actor)] = issuer.issue(actor, [role], purpose)

@@ -29,7 +29,7 @@ def settings(pg_main, pg_keys, new_database: Callable[..., str], kafka_bootstrap
         views_dsn=new_database(pg_main, "views"),
         kafka=kafka_bootstrap,
         topic_prefix=f"t{token_hex(4)}.",
-        keyring=f"file:{made.keyring_path}",
+        keyring=f"file:{made.keyring_location.folders[0]}",
     )
 
 

@@ -131,7 +131,7 @@ def test_nothing_of_the_keyring_and_nothing_personal_is_in_a_backup(settings, tm
     service.vault.secret("relay-mac")
     values = {text for value in opened(service).values() for text in _texts(value)}
     closed(service)
-    keys = [json.loads(file.read_text())["key"] for file in settings.keyring_path.glob("*.key")]
+    keys = [json.loads(file.read_text())["key"] for file in settings.keyring_location.folders[0].glob("*.key")]
 
     backup = backed_up(settings, tmp_path / "backup")
 

@@ -16,7 +16,7 @@ import pytest
 
 from application.settings import Settings, variable
 from cli.main import COMMANDS
-from cli.setting_list import HIDDEN, listed_settings, masked_dsn
+from cli.setting_list import HIDDEN, listed_settings, masked_dsn, masked_keyring
 from consumers.topics import ensure_topics
 from store.log import EventLog
 from vault.vault import Vault
@@ -187,3 +187,16 @@ program.main()
 
     assert done.stdout == ""
     assert json.loads(done.stderr)["event"] == "said"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""),
+        ("file:/a,file:/b", "file:/a,file:/b"),
+        ("pkcs11:token=a?module-path=/m.so&pin-source=file:/p", "pkcs11:token=a?module-path=/m.so&pin-source=file:/p"),
+        ("pkcs11:token=a?module-path=/m.so&pin-value=canary", HIDDEN),
+    ],
+)
+def test_a_pin_in_the_keyring_s_setting_is_hidden(text: str, shown: str) -> None:
+    assert masked_keyring(text) == shown

@@ -8,7 +8,9 @@ import shutil
 import socket
 import ssl
 import threading
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import psycopg2
 import pytest
@@ -23,6 +25,9 @@ from cli.checks.certificates import certificates
 from cli.checks.finding import Finding
 from cli.checks.machine import clear_swaps
 from store.migrate import EVENTS_MIGRATIONS, migrate
+from tests.softhsm import SoftHsm
+from vault.file_keyring import FileKeyring
+from vault.keyring_location import Token, parse
 from vault.vault import MIGRATIONS, Vault
 
 
@@ -88,7 +93,8 @@ def test_a_schema_ahead_of_the_program_is_told_apart(tmp_path: Path, pg_main: st
 def test_a_setting_that_cannot_be_hides_no_other_finding(tmp_path: Path) -> None:
     said = {one.name: one for one in findings(Settings(home=str(tmp_path), keyring="hsm:1", kafka="127.0.0.1:1"))}
 
-    assert (said["keyring"].state, said["keyring"].found) == ("failed", "CASEKEEPER_KEYRING must be file:/folder")
+    assert said["keyring"].state == "failed"
+    assert said["keyring"].found.startswith("CASEKEEPER_KEYRING must be file:/folder, or ")
     assert said["kafka"].found == "no answer from 127.0.0.1:1"
     assert "disk" in said
 
@@ -158,6 +164,94 @@ def test_a_key_of_somebody_else_s_is_told(tmp_path: Path, keys_dsn: str, keyring
     root.chmod(0)
 
     assert only("keyring", tmp_path, keys_dsn=keys_dsn).found.startswith("unreadable: 1 of ")
+
+
+def test_each_replica_is_looked_at(tmp_path: Path, keys_dsn: str) -> None:
+    folders = [tmp_path / name for name in ("a", "b", "c", "d")]
+    where = ",".join(f"file:{folder}" for folder in folders)
+    Vault.open_at(keys_dsn, parse(where, "setting")).close()
+    whole = only("keyring", tmp_path, keys_dsn=keys_dsn, keyring=where)
+    shutil.rmtree(folders[1])
+    folders[1].mkdir(mode=0o700)
+    [root] = folders[2].glob("root-*.key")
+    root.rename(folders[2] / root.name.replace("root-000000000001", "root-000000000000"))
+    (folders[3] / "secret-a.key").mkdir()
+
+    said = found("keyring", tmp_path, keys_dsn=keys_dsn, keyring=where)
+
+    assert (whole.state, whole.found) == ("ok", ", ".join(map(str, folders)))
+    assert {one.state for one in said} == {"failed"}
+    assert said[0].found == "mismatch: a file of the keyring was renamed"
+    shutil.rmtree(folders[2])
+    missing = only("keyring", tmp_path, keys_dsn=keys_dsn, keyring=where)
+    assert missing.found == f"missing: no folder {folders[2]}"
+    shutil.copytree(folders[0], folders[2])
+    [root] = folders[2].glob("root-*.key")
+    root.unlink()
+    FileKeyring(folders[2], installation(keys_dsn)).put_secret("b", bytes(32))
+    told = {one.found: one.advice for one in found("keyring", tmp_path, keys_dsn=keys_dsn, keyring=where)}
+    assert list(told) == [
+        f"replica {folders[1]}: empty",
+        f"replica {folders[2]}: lacks the root key in force",
+        f"replica {folders[3]}: a file of the keyring cannot be read",
+    ]
+    assert f"touch {folders[1] / 'new-replica'}" in told[f"replica {folders[1]}: empty"]
+
+
+def installation(keys_dsn: str) -> UUID:
+    connection = psycopg2.connect(keys_dsn)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT installation_id::text FROM key_root")
+        [(found_id,)] = cursor.fetchall()
+    connection.close()
+    return UUID(found_id)
+
+
+@pytest.fixture
+def token(softhsm: SoftHsm, keys_dsn: str) -> Token:
+    """The token of an installation that has started once."""
+    made = softhsm.new_token()
+    Vault.open_at(keys_dsn, made).close()
+    return made
+
+
+def test_a_whole_keyring_in_a_device_is_well(tmp_path: Path, keys_dsn: str, token: Token) -> None:
+    said = only("keyring", tmp_path, keys_dsn=keys_dsn, keyring=str(token))
+
+    assert (said.state, said.found) == ("ok", f"token {token.token}")
+
+
+def test_a_device_before_the_first_start_is_left_without_keys(tmp_path: Path, keys_dsn: str, softhsm: SoftHsm) -> None:
+    new = softhsm.new_token()
+    before = sorted(path.name for path in softhsm.files_of(new).iterdir())
+
+    assert only("keyring", tmp_path, keys_dsn=keys_dsn, keyring=str(new)).state == "ok"
+    assert sorted(path.name for path in softhsm.files_of(new).iterdir()) == before
+
+
+def test_what_is_wrong_with_a_device_is_told_and_no_pin_is_shown(
+    tmp_path: Path, keys_dsn: str, token: Token, softhsm: SoftHsm
+) -> None:
+    wrong = tmp_path / "wrong.pin"
+    wrong.write_text("canary-8812")
+    wrong.chmod(0o600)
+    open_to_all = tmp_path / "open.pin"
+    open_to_all.write_text(token.pin_source.read_text())
+    open_to_all.chmod(0o644)
+    expected = {
+        "no library /usr/lib/none.so": replace(token, module=Path("/usr/lib/none.so")),
+        f"no file {tmp_path / 'none'} that can be read": replace(token, pin_source=tmp_path / "none"),
+        f"others may read the PIN in {open_to_all} (mode 644)": replace(token, pin_source=open_to_all),
+        "unreadable: the token is not in the device": replace(token, token="elsewhere"),
+        "unreadable: the device refused the PIN": replace(token, pin_source=wrong),
+        "unreadable: the token holds no keyring: is it the right one?": softhsm.new_token(),
+    }
+
+    for found_wrong, location in expected.items():
+        said = only("keyring", tmp_path, keys_dsn=keys_dsn, keyring=str(location))
+        assert (said.state, said.found) == ("failed", found_wrong)
+        assert said.advice
+        assert "canary" not in said.found + said.advice
 
 
 def certificate(folder: Path, name: str, days: int) -> str:

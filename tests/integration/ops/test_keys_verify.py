@@ -90,8 +90,8 @@ def test_a_second_root_key_and_a_shortened_log_are_found(settings):
     service = build_service(settings)
     registered(service, 1)
     closed(service)
-    [root] = settings.keyring_path.glob("root-*.key")
-    other = settings.keyring_path / root.name.replace("000001-", "000009-")
+    [root] = settings.keyring_location.folders[0].glob("root-*.key")
+    other = settings.keyring_location.folders[0] / root.name.replace("000001-", "000009-")
     other.write_bytes(root.read_bytes())
 
     assert casekeeper(settings, "keys", "verify").returncode == 1

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from stopped_keyring import StoppedKeyring
-from vault_keys import KILLED, in_a_child, until_waiting
+from vault_keys import KILLED, in_a_child, of_files, until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
@@ -42,10 +42,6 @@ def killed_after(step, keys, certificate, subjects, scopes=()):
     assert in_a_child(_destroy_and_die, keys, step, certificate, subjects, scopes) == KILLED
 
 
-def roots(keys):
-    return sorted(path.name for path in keys.folder.glob("root-*.key"))
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_after_a_step_and_repeated(keys, vault, step):
     facts = seal_people(vault, 12)
@@ -60,7 +56,7 @@ def test_killed_after_a_step_and_repeated(keys, vault, step):
     assert destruction.scope_ids == sorted(fact.scope_id for fact in erased)
     assert len(destruction.fingerprints) == 3
     assert keys.sql("SELECT count(*), count(finished_at) FROM destruction") == [(1, 1)]
-    [root] = roots(keys)
+    [root] = keys.roots()
     assert root.startswith("root-000000000002-")
     assert all_erased(keys.open(), erased, certificate)
     assert all_open(keys.open(), others)
@@ -71,13 +67,13 @@ def test_killed_after_a_step_and_repeated(keys, vault, step):
 def test_killed_after_a_step_and_started_again(keys, vault, step):
     facts = seal_people(vault, 4, ("medical",))
     certificate = uuid4()
-    [old] = roots(keys)
+    [old] = keys.roots()
     killed_after(step, keys, certificate, [facts[0].subject_id])
 
     again = keys.open()
 
     committed = step != ROOT_CREATED
-    [root] = roots(keys)
+    [root] = keys.roots()
     assert (root != old) is committed
     assert keys.sql("SELECT count(finished_at) FROM destruction") == [(int(committed),)]
     if committed:
@@ -88,36 +84,37 @@ def test_killed_after_a_step_and_started_again(keys, vault, step):
 def test_killed_inside_the_transaction(keys, vault):
     facts = seal_people(vault, 4, ("medical",))
     certificate = uuid4()
-    [old] = roots(keys)
+    [old] = keys.roots()
     holder = psycopg2.connect(keys.dsn)
     with holder, holder.cursor() as cursor:
         cursor.execute("SELECT FROM key_node WHERE node_id = %s FOR SHARE", (str(facts[1].subject_id),))
         process = started(keys, "", certificate, [facts[0].subject_id], [])
         until_waiting(keys, "UPDATE key_node")
-        assert len(roots(keys)) == 2
+        assert len(keys.roots()) == 2
         os.kill(process.pid, signal.SIGKILL)
         process.join()
     holder.close()
 
     again = keys.open()
-    until(lambda: (again._forgetting.resume(), roots(keys) == [old])[1])
+    until(lambda: (again._forgetting.resume(), keys.roots() == [old])[1])
 
     assert all_open(again, facts)
     assert again.destroy(certificate, AT, [facts[0].subject_id], []).scope_ids == [facts[0].scope_id]
     assert all_open(again, facts[1:])
 
 
+@of_files
 def test_killed_between_overwriting_the_old_root_and_removing_it(keys, vault):
     facts = seal_people(vault, 3, ("medical",))
     certificate = uuid4()
-    [old] = roots(keys)
+    [old] = keys.roots()
     killed_after(VERIFIED, keys, certificate, [facts[0].subject_id])
     path = keys.folder / old
     path.write_bytes(bytes(path.stat().st_size))
 
     again = keys.open()
 
-    assert old not in roots(keys)
+    assert old not in keys.roots()
     assert all_erased(again, facts[:1], certificate)
     assert all_open(again, facts[1:])
 
@@ -130,7 +127,7 @@ def test_another_destruction_finishes_the_one_that_was_killed(keys, vault):
     destruction = vault.destroy(second, AT, [facts[1].subject_id], [])
 
     assert (destruction.root_epoch_before, destruction.root_epoch_after) == (2, 3)
-    assert len(roots(keys)) == 1
+    assert len(keys.roots()) == 1
     assert all_erased(keys.open(), facts[:1], first)
     assert all_erased(keys.open(), facts[1:2], second)
     assert all_open(keys.open(), facts[2:])
@@ -142,7 +139,7 @@ def test_a_start_beside_a_destruction_leaves_its_new_root_alone(keys, vault):
     def start_another(step: str) -> None:
         if step == ROOT_CREATED:
             keys.open().close()
-            assert len(roots(keys)) == 2
+            assert len(keys.roots()) == 2
 
     destruction = keys.open(after_step=start_another).destroy(uuid4(), AT, [facts[0].subject_id], [])
 
@@ -190,7 +187,7 @@ def test_stopped_its_session_ended_and_overtaken_it_destroys_nothing_of_the_othe
 
     after = keys.open()
     assert keyring.was_stopped
-    assert len(roots(keys)) == 1
+    assert len(keys.roots()) == 1
     assert all_erased(after, facts[1:2], second)
     assert all_open(after, facts[3:])
     assert after.destroy(first, AT, [facts[0].subject_id], []).scope_ids == [facts[0].scope_id]

@@ -10,7 +10,6 @@ from vault_people import all_open, seal_fact, seal_people
 from domain.errors import Tampered
 from domain.sealed import KeyScope
 from vault import tree_rows
-from vault.file_keyring import FileKeyring
 from vault.nodes import OpenedTree
 from vault.primitives import SecretKey
 from vault.sealing import SealedValue, event_key, unseal
@@ -34,8 +33,7 @@ def old_rows_and_root(keys, vault, tmp_path):
     nodes, scopes = all_rows(keys, vault)
     kept = tmp_path / "kept aside"
     shutil.copytree(keys.folder, kept)
-    [(installation,)] = keys.sql("SELECT installation_id FROM key_root")
-    return nodes, scopes, FileKeyring(kept, installation)
+    return nodes, scopes, kept
 
 
 def keys_of_today(keys, vault):
@@ -62,7 +60,7 @@ def test_no_surviving_key_opens_an_old_row_of_a_destroyed_person_and_the_old_roo
     facts = seal_people(vault, 40)
     vault.secret("relay-mac")
     doomed = [fact for fact in facts if fact.subject_id == facts[26].subject_id]
-    nodes, scopes, old_keyring = old_rows_and_root(keys, vault, tmp_path)
+    nodes, scopes, kept = old_rows_and_root(keys, vault, tmp_path)
     old = {node.node_id: node for node in nodes}
 
     vault.destroy(uuid4(), AT, [doomed[0].subject_id], [])
@@ -77,10 +75,11 @@ def test_no_surviving_key_opens_an_old_row_of_a_destroyed_person_and_the_old_roo
     assert len(today) > 100
     assert [opened_by(today, node, scopes) for node in lost] == [0] * 6
 
-    then = OpenedTree(nodes, scopes, old_keyring.load_root)
-    for fact in doomed:
-        key = event_key(then.key(fact.scope_id), fact.field.binding)
-        assert unseal(key, SealedValue.parse(fact.field.part.value), fact.field.binding) == fact.value
+    with keys.restored(kept):
+        then = OpenedTree(nodes, scopes, keys.keyring().load_root)
+        for fact in doomed:
+            key = event_key(then.key(fact.scope_id), fact.field.binding)
+            assert unseal(key, SealedValue.parse(fact.field.part.value), fact.field.binding) == fact.value
     assert all_open(keys.open(), [fact for fact in facts if fact not in doomed])
 
 
@@ -99,12 +98,12 @@ def test_rows_written_by_an_abandoned_rotation_open_nothing_later(keys, vault, t
     try:
         keys.open(after_step=stop).destroy(uuid4(), AT, [first.subject_id], [])
     except StopError:
-        abandoned = {path.name for path in keys.folder.glob("root-*.key")}
+        abandoned = set(keys.roots())
     destruction = keys.open().destroy(uuid4(), AT, [second.subject_id], [])
 
-    [root] = keys.folder.glob("root-*.key")
+    [root] = keys.roots()
     assert len(abandoned) == 2
-    assert root.name not in abandoned
+    assert root not in abandoned
     assert destruction.scope_ids == [second.scope_id]
     assert all_open(keys.open(), [fact for fact in facts if fact is not second])
 

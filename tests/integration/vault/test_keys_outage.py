@@ -1,6 +1,7 @@
 """Keys cluster or keyring out of reach: an error that says so, never an erasure, and all is well when they are back."""
 
 import pickle
+import shutil
 import traceback
 from uuid import uuid4
 
@@ -109,10 +110,10 @@ def test_commits_are_durable_and_waits_bounded_whatever_the_connection_string_sa
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty folder"])
-def test_a_keyring_whose_volume_is_gone(keys, vault, left):
+def test_a_keyring_whose_volume_is_gone(keys, vault, left, tmp_path):
     vault = keys.open(cache_seconds=0)
     fact = seal_fact(vault, uuid4())
-    away = keys.folder.rename(keys.folder.with_name("unmounted"))
+    away = keys.folder.rename(tmp_path / "unmounted")
     if left != "nothing":
         keys.folder.mkdir()
 
@@ -120,8 +121,9 @@ def test_a_keyring_whose_volume_is_gone(keys, vault, left):
         with pytest.raises(KeysUnavailable):
             call()
     if left != "nothing":
-        assert list(keys.folder.iterdir()) == []
-        keys.folder.rmdir()
+        # SoftHSM2 starts a count of changes wherever it sees a token's folder; a key it does not make.
+        assert {path.name for path in keys.folder.iterdir()} <= {"generation"}
+        shutil.rmtree(keys.folder)
     away.rename(keys.folder)
 
     assert vault.open(fact.field) == fact.value

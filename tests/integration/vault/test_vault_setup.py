@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from vault_keys import Keys
+from vault_keys import Keys, of_files
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import KeyringMismatch
@@ -22,7 +22,7 @@ def test_a_first_start_makes_one_root_key_whoever_starts_at_once(keys):
 
     for vault in vaults:
         vault.health()
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
     assert keys.sql("SELECT epoch, top_level FROM key_root") == [(1, 1)]
     assert keys.sql("SELECT count(*) FROM key_node") == [(1,)]
 
@@ -30,7 +30,7 @@ def test_a_first_start_makes_one_root_key_whoever_starts_at_once(keys):
 def test_a_first_start_cut_short_after_the_root_key_was_made_is_done_again(keys):
     installation = uuid4()
     keys.sql("INSERT INTO key_root (installation_id, format, fanout) VALUES (%s, 1, 4)", installation)
-    cut_short = FileKeyring(keys.folder, installation)
+    cut_short = keys.keyring(installation)
     cut_short.prepare()
     orphan = cut_short.create_root(1)
 
@@ -43,7 +43,7 @@ def test_a_first_start_cut_short_after_the_root_key_was_made_is_done_again(keys)
 
 
 def test_a_keyring_with_keys_beside_an_empty_cluster_is_left_alone(keys):
-    other = FileKeyring(keys.folder, uuid4())
+    other = keys.keyring(uuid4())
     other.prepare()
     root = other.create_root(1)
 
@@ -53,6 +53,7 @@ def test_a_keyring_with_keys_beside_an_empty_cluster_is_left_alone(keys):
     assert keys.sql("SELECT count(*) FROM key_root") == [(0,)]
 
 
+@of_files
 def test_another_installation_s_keyring_is_refused(keys, vault, tmp_path):
     fact = seal_fact(vault, uuid4())
     shutil.rmtree(keys.folder)
@@ -69,6 +70,7 @@ def test_another_installation_s_keyring_is_refused(keys, vault, tmp_path):
     assert other.roots() == [root]
 
 
+@of_files
 def test_a_keyring_from_before_a_destruction_is_refused_and_the_person_stays_erased(keys, vault, tmp_path):
     facts = seal_people(vault, 3, ("medical",))
     old = tmp_path / "old keyring"
@@ -88,21 +90,17 @@ def test_a_keyring_restored_to_the_past_under_a_running_process(keys, vault, tmp
     old = tmp_path / "old keyring"
     shutil.copytree(keys.folder, old)
     vault.destroy(uuid4(), AT, [facts[0].subject_id], [])
-    current = keys.folder.rename(tmp_path / "current")
-    old.rename(keys.folder)
-
-    for call in (
-        lambda: vault.open(facts[1].field),
-        vault.health,
-        lambda: vault.destroy(uuid4(), AT, [facts[1].subject_id], []),
-    ):
+    with keys.restored(old):
+        for call in (
+            lambda: vault.open(facts[1].field),
+            vault.health,
+            lambda: vault.destroy(uuid4(), AT, [facts[1].subject_id], []),
+        ):
+            with pytest.raises(KeyringMismatch, match="keyring is older"):
+                call()
         with pytest.raises(KeyringMismatch, match="keyring is older"):
-            call()
-    with pytest.raises(KeyringMismatch, match="keyring is older"):
-        seal_fact(vault, uuid4())
+            seal_fact(vault, uuid4())
 
-    shutil.rmtree(keys.folder)
-    current.rename(keys.folder)
     assert all_open(vault, facts[1:])
 
 
@@ -126,10 +124,11 @@ def test_a_keys_cluster_from_before_a_destruction_is_refused_and_the_keyring_lef
     ):
         with pytest.raises(KeyringMismatch, match="cluster is older"):
             call()
-    [root] = keys.folder.glob("root-*.key")
-    assert root.name.startswith("root-000000000002-")
+    [root] = keys.roots()
+    assert root.startswith("root-000000000002-")
 
 
+@of_files
 def test_a_root_key_that_was_restored_beside_the_current_one_is_destroyed_again(keys, vault, tmp_path):
     facts = seal_people(vault, 3, ("medical",))
     [old] = keys.folder.glob("root-*.key")
@@ -143,6 +142,7 @@ def test_a_root_key_that_was_restored_beside_the_current_one_is_destroyed_again(
     assert all_open(again, facts[1:])
 
 
+@of_files
 @pytest.mark.parametrize("place", ["cluster", "keyring"])
 def test_an_unknown_version_is_refused(keys, vault, place):
     if place == "cluster":

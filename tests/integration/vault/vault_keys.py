@@ -3,34 +3,72 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg2
 import psycopg2.extras
+import pytest
 from psycopg2.extensions import make_dsn
 
 from store.migrate import migrate
 from tests.waiting import until
+from vault.connections import Connections
+from vault.installation import PreparedKeyring, keyring_at
+from vault.keyring_location import Folders, KeyringLocation
 from vault.vault import MIGRATIONS, Vault
 
 FANOUT = 4
 KILLED = 9
 """The exit status of a child that ended itself at a step."""
+KIND = os.environ.get("CASEKEEPER_TEST_KEYRING", "file")
+"""What keyring the tests of the vault run on: ``file``, ``replicas`` (two folders) or ``pkcs11`` (SoftHSM2)."""
+
+of_files = pytest.mark.skipif(KIND != "file", reason="changes the files of one file keyring by hand")
 
 
 @dataclass(frozen=True)
 class Keys:
-    """One installation: a migrated keys database and its keyring's folder."""
+    """One installation: a migrated keys database and its keyring; ``folder`` has the keyring's files, whoever's."""
 
     dsn: str = field(repr=False)
     folder: Path
+    location: KeyringLocation | None = None
 
     def open(self, **options: Any) -> Vault:
         """Return a vault of this installation, as a process of its own would have it."""
-        return Vault.open_at(self.dsn, self.folder, **{"fanout": FANOUT, **options})
+        return Vault.open_at(self.dsn, self.location or self.folder, **{"fanout": FANOUT, **options})
+
+    def keyring(self, installation_id: UUID | None = None) -> PreparedKeyring:
+        """Return the keyring as this installation has it, once it has started, or as another one would."""
+        if installation_id is None:
+            [(installation_id,)] = self.sql("SELECT installation_id FROM key_root")
+        location = self.location or Folders((self.folder,))
+        return keyring_at(Connections(self.dsn), location, UUID(str(installation_id)))
+
+    @contextmanager
+    def restored(self, kept: Path) -> Iterator[None]:
+        """Put a copy of the keyring's files in their place for a while."""
+        current = self.folder.rename(self.folder.parent.parent / f"current-{uuid4()}")
+        kept.rename(self.folder)
+        try:
+            yield
+        finally:
+            shutil.rmtree(self.folder)
+            current.rename(self.folder)
+
+    def roots(self) -> list[str]:
+        """Return ``root-<epoch>-<id>.key`` for each root key there is, oldest first."""
+        if KIND == "file":
+            return sorted(path.name for path in self.folder.glob("root-*.key"))
+        return [f"root-{ref.epoch:012d}-{ref.key_id.hex}.key" for ref in self.keyring().roots()]
 
     def holding(self, **options: Any) -> Vault:
         """Return a vault that keeps keys in memory, as a process that serves has it."""
@@ -57,10 +95,14 @@ class Keys:
             connection.close()
 
 
-def new_installation(database: str, folder: Path) -> Keys:
-    """Return a new installation in a schema of its own of a database."""
+def new_installation(database: str, folder: Path, location: KeyringLocation | None = None) -> Keys:
+    """Return a new installation in a schema of its own of a database.
+
+    Its keyring is a folder in ``folder``; with a ``location`` it is there, and ``folder`` is where its files are.
+    """
     schema = f"test_{secrets.token_hex(6)}"
-    installation = Keys(make_dsn(database, options=f"-c search_path={schema}"), folder / "keyring")
+    dsn = make_dsn(database, options=f"-c search_path={schema}")
+    installation = Keys(dsn, folder, location) if location else Keys(dsn, folder / "keyring")
     installation.sql(f"CREATE SCHEMA {schema}")
     migrate(installation.dsn, MIGRATIONS)
     return installation
