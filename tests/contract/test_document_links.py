@@ -20,6 +20,8 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 NAMED = [str(page.relative_to(ROOT)) for page in PAGES]
 THREATS = ROOT / "docs" / "threat-model.md"
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+PROCEDURES = {"restore.md"}
+"""Runbooks of what an operator sets out to do; all others are of faults that are met."""
 _LINK = re.compile(r"!?\[((?:[^\]\[`]|`[^`]*`)*)\]\(([^)\s]+)\)")
 
 
@@ -116,7 +118,7 @@ def test_each_attacker_of_the_threat_model_meets_a_test() -> None:
         assert "[`test_" in row.rpartition("|")[2], row
 
 
-@pytest.mark.parametrize("page", [page.name for page in RUNBOOKS])
+@pytest.mark.parametrize("page", sorted({page.name for page in RUNBOOKS} - PROCEDURES))
 def test_a_runbook_says_what_is_seen_what_happens_by_itself_what_to_do_and_what_cannot_be_done(page: str) -> None:
     text = (ROOT / "docs" / "runbooks" / page).read_text()
 

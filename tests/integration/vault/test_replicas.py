@@ -347,12 +347,12 @@ def test_a_full_and_a_read_only_replica(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "full create_root KeysUnavailable: replica 2: the keyring cannot be written",
-        "full secret KeysUnavailable: replica 2: the keyring cannot be written",
+        "full create_root KeysUnavailable: replica 2: the keyring's volume is full",
+        "full secret KeysUnavailable: replica 2: the keyring's volume is full",
         "full read True",
-        "read-only create_root KeysUnavailable: replica 2: the keyring cannot be written",
+        "read-only create_root KeysUnavailable: replica 2: the keyring is read-only",
         "read-only destroy_root KeysUnavailable: replica 2: a key of the keyring cannot be destroyed",
-        "read-only destroy_secret KeysUnavailable: replica 2: the keyring cannot be written",
+        "read-only destroy_secret KeysUnavailable: replica 2: the keyring is read-only",
         "read-only read True",
         "well again True True ['kept']",
     ]
