@@ -10,7 +10,7 @@ from uuid import UUID
 from marshmallow import Schema
 
 from application import examples
-from application.handlers import casework, certificates, disclosing, parties, people, rights
+from application.handlers import casework, certificates, disclosing, holding, parties, people, rights
 from application.schemas import casework as case_bodies
 from application.schemas import certificates as certificate_bodies
 from application.schemas import people as people_bodies
@@ -63,6 +63,7 @@ _SUBJECT = ("subject_id",)
 _CONSENT = ("subject_id", "consent_id")
 _DISCLOSURE = ("subject_id", "disclosure_id")
 _REQUEST = ("subject_id", "request_id")
+_HOLD = ("subject_id", "hold_id")
 _made = {"status": 201}
 _law = {"legal_basis": "legal_obligation"}
 _four_eyes = {"inbox": False}
@@ -130,6 +131,12 @@ _ALL = (
     _operation("confirm_paper_destruction", "Confirm that paper records were destroyed",
                certificate_bodies.PaperConfirmationSchema, certificates.confirm_paper_destruction, OFFICER,
                ids=_REQUEST, **_made, **_law, **_four_eyes),
+    _operation("place_hold", "Place a legal hold", people_bodies.HoldSchema,
+               holding.place_hold, OFFICER, ids=_SUBJECT, **_made, **_law, **_four_eyes),
+    _operation("release_hold", "Release a legal hold", people_bodies.EmptySchema,
+               holding.release_hold, OFFICER, ids=_HOLD, **_law, **_four_eyes),
+    _operation("list_holds", "List the holds on a person's data", people_bodies.EmptySchema,
+               holding.list_holds, OFFICER, REGULATOR, ids=_SUBJECT, reads="holds", **_law, **_four_eyes),
     _operation("register_publisher", "Register a publishing service", case_bodies.PublisherSchema,
                parties.register_publisher, OPERATOR, inbox=False, **_made),
     _operation("revoke_publisher", "Revoke a publishing service", people_bodies.EmptySchema,

@@ -1,9 +1,9 @@
-"""The certificate of an erasure: put together from the person's stream and signed once, then shown as it was signed."""
+"""The certificates of an erasure, one a run: put together from the stream, signed once, shown as they were signed."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from application import inbox_keys, signed_documents
@@ -15,7 +15,7 @@ from domain.events.base import Event
 from domain.instants import instant
 from domain.policy import PolicyVersion
 from domain.registry import Kind, fields_of
-from domain.rights import RightsRequest, months_after
+from domain.rights import CertifiedErasure, months_after
 from domain.sealed import KeyScope
 from domain.subject import Subject
 from vault.blind_index import residue_until
@@ -46,12 +46,18 @@ def issue(work: UnitOfWork, subject: Subject, request_id: UUID) -> None:
     erased = [(scopes[s].category, scopes[s].case_id) for s in destroyed.scope_ids if s in scopes]
     for recipient_id, disclosure_ids in subject.disclosed_to(erased).items():
         subject.schedule_notification(work.context, work.new_id(), request_id, recipient_id, disclosure_ids)
-    _sign(work, subject, request_id, _certificate(work, subject, request_id))
+    run = subject.request(request_id).runs()[-1]
+    _sign(work, subject, request_id, _certificate(work, subject, request_id, run))
 
 
-def supplement(work: UnitOfWork, subject: Subject, request_id: UUID) -> int:
-    """Sign a supplement that reports what this work last decided, and return its number. Raises ``KeysUnavailable``."""
-    certificate, fact = subject.certificate(request_id), cast(Event, subject.pending_events[-1])
+def supplement(work: UnitOfWork, subject: Subject, request_id: UUID) -> tuple[UUID, int]:
+    """Sign a supplement that reports what this work last decided; return which certificate's it is, and its number.
+
+    The certificate is the one that the fact names, which need not be the latest of the request. Raises
+    ``KeysUnavailable``.
+    """
+    fact: Any = subject.pending_events[-1]
+    certificate = subject.certificates[fact.certificate_id]
     number = len(certificate.documents)
     document = {
         "document": SUPPLEMENT,
@@ -66,43 +72,45 @@ def supplement(work: UnitOfWork, subject: Subject, request_id: UUID) -> int:
         "data": _clear_fields(fact),
     }
     _sign(work, subject, request_id, document)
-    return number
+    return certificate.id, number
 
 
 def shown(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
-    """Return the certificate as it was signed, with the signed documents and how far recipients are told.
+    """Return the latest certificate as it was signed, with the signed documents and how far recipients are told.
 
+    ``preceding``: the certificates of earlier runs, shown in the same way, the first one first.
     ``index_residue_until`` is later than what was signed while the replacement of an index key is overdue. One that was
     certified before certificates were signed has no ``jws``. Raises :class:`RuleRefused` until every view
     has purged, ``KeysUnavailable``.
     """
-    certificate = subject.certificate(request_id)
+    subject.certificate(request_id)
+    *earlier, latest = (_shown(work, subject, request_id, run) for run in subject.request(request_id).runs())
+    return {**latest, "preceding": earlier}
+
+
+def _shown(work: UnitOfWork, subject: Subject, request_id: UUID, run: CertifiedErasure) -> dict[str, Any]:
+    certificate = subject.certificates[run.fenced.certificate_id]
     documents = certificate.documents
-    said = payload_of(documents[0]) if documents else _certificate(work, subject, request_id)
-    certified = subject.request(request_id).certified
-    assert certified is not None
-    residue_until_now = instant(_residue_until(work, certified.timestamp))
+    said = payload_of(documents[0]) if documents else _certificate(work, subject, request_id, run)
+    residue_until_now = instant(_residue_until(work, run.certified.timestamp))
     return {
         **said,
         "index_residue_until": max(said["index_residue_until"], residue_until_now),
-        "state": subject.request(request_id).state,
+        "state": "certified",
         "recipients": [_recipient(notice) for notice in certificate.notices.values()],
         "jws": documents[0] if documents else None,
         "supplements": [_supplement(document) for document in documents[1:]],
     }
 
 
-def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
-    request, certificate = subject.request(request_id), subject.certificate(request_id)
-    fenced, destroyed, certified = request.fenced, request.destroyed, request.certified
-    assert fenced is not None
-    assert destroyed is not None
-    assert certified is not None
+def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID, run: CertifiedErasure) -> dict[str, Any]:
+    fenced, destroyed, certified = run.fenced, run.destroyed, run.certified
+    notices = subject.certificates[fenced.certificate_id].notices
     scopes = _scopes(work, subject.id)
     return {
         "document": CERTIFICATE,
         "format": FORMAT,
-        "certificate_id": str(certificate.id),
+        "certificate_id": str(fenced.certificate_id),
         "request_id": str(request_id),
         "subject_id": str(subject.id),
         "whole_person": fenced.whole_person,
@@ -117,19 +125,19 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[s
             "destroyed": str(destroyed.event_id),
             "certified": str(certified.event_id),
         },
-        "processes": _processes(request),
+        "processes": _processes(run),
         "scopes": [_scope(s, scopes[s]) for s in destroyed.scope_ids if s in scopes],
-        "withheld": _withheld(request, scopes, work.policies.in_force(fenced.timestamp)),
+        "withheld": _withheld(run, scopes, work.policies.in_force(fenced.timestamp)),
         "root_epochs": {"before": destroyed.root_epoch_before, "after": destroyed.root_epoch_after},
         "fingerprints": list(destroyed.fingerprints),
         "views": dict(certified.view_positions),
-        "recipients": [_owed(notice) for notice in certificate.notices.values()],
+        "recipients": [_owed(notice) for notice in notices.values()],
         "not_proven": list(NOT_PROVEN),
     }
 
 
-def _processes(request: RightsRequest) -> dict[str, int] | None:
-    drained = request.drained
+def _processes(run: CertifiedErasure) -> dict[str, int] | None:
+    drained = run.drained
     if drained is None:
         return None
     return {"acknowledged": drained.processes_acknowledged, "unanswered": drained.processes_unanswered}
@@ -140,9 +148,10 @@ def _residue_until(work: UnitOfWork, purged_at: datetime) -> datetime:
 
 
 def _sign(work: UnitOfWork, subject: Subject, request_id: UUID, document: dict[str, Any]) -> None:
+    certificate_id = UUID(document["certificate_id"])
     key = current_key(work.vault, work.now)
     signed = signed_documents.sign(document, key)
-    subject.sign(work.context, work.new_id(), request_id, public_jwk(key)["x"], signed)
+    subject.sign(work.context, work.new_id(), request_id, certificate_id, public_jwk(key)["x"], signed)
 
 
 def _scopes(work: UnitOfWork, subject_id: UUID) -> dict[UUID, KeyScope]:
@@ -154,10 +163,9 @@ def _scope(scope_id: UUID, scope: KeyScope) -> dict[str, Any]:
     return {"scope_id": str(scope_id), "category": scope.category, "case_id": case_id}
 
 
-def _withheld(request: RightsRequest, scopes: dict[UUID, KeyScope], policy: PolicyVersion) -> list[dict[str, Any]]:
+def _withheld(run: CertifiedErasure, scopes: dict[UUID, KeyScope], policy: PolicyVersion) -> list[dict[str, Any]]:
     """Return what was withheld, why, and when it is looked at again by the policy under which it was fenced."""
-    fenced = request.fenced
-    assert fenced is not None
+    fenced = run.fenced
     found = []
     for scope_id, ground in zip(fenced.withheld, fenced.withheld_grounds, strict=True):
         rule = policy.withholding.get(scopes[scope_id].category)

@@ -61,7 +61,7 @@ def check_against_log(
     documents = {
         r.data["number"]: r.data["document"]
         for r in records
-        if r.type == "CertificateSigned" and r.data["request_id"] == certificate["request_id"]
+        if r.type == "CertificateSigned" and r.data["certificate_id"] == certificate["certificate_id"]
     }
     failures = [
         f"{_name(number)}: the log has not this document at its number"
@@ -80,7 +80,7 @@ def left_out(said: Sequence[Document], records: Sequence[Record]) -> int:
     recorded = {
         record.data["number"]
         for record in records
-        if record.type == "CertificateSigned" and record.data["request_id"] == said[0]["request_id"]
+        if record.type == "CertificateSigned" and record.data["certificate_id"] == said[0]["certificate_id"]
     }
     return len(recorded - known - {0})
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from application.certificate import issue
-from application.erasure_plan import plan_erasure
+from application.erasure_plan import plan_erasure, resume_erasures
 from application.unit_of_work import Resources, UnitOfWork
 from domain.errors import CasekeeperError
 from domain.events.base import Context
@@ -46,7 +46,7 @@ class ErasureSaga:
         request = subject.request(request_id)
         if request.state != "approved":
             return
-        plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject_id, request.scope)
+        plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request_id)
         certificate_id = work.new_id()
         subject.fence_erasure(work.context, work.new_id(), request_id, certificate_id, plan)
         fences = [Fence(scope_id, "scope", certificate_id, work.now) for scope_id in plan.erasable]
@@ -157,7 +157,7 @@ class ErasureSaga:
         request = subject.request(request_id)
         if request.state != "fenced" or request.fenced is None or request.fenced.whole_person:
             return
-        plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject_id, request.scope)
+        plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request_id)
         rest = tuple(scope_id for scope_id in plan.erasable if scope_id not in request.fenced.scope_ids)
         if not rest:
             return
@@ -173,6 +173,7 @@ class ErasureSaga:
             return
         subject.certify_erasure(work.context, work.new_id(), erasure.request_id, view_positions)
         issue(work, subject, erasure.request_id)
+        resume_erasures(work, subject)
         work.append()
 
     def _work(self, cause: UUID) -> UnitOfWork:

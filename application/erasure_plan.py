@@ -7,24 +7,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from application.unit_of_work import UnitOfWork
 from domain.instants import instant
 from domain.policy import PolicyVersion
 from domain.record import encode
-from domain.rights import ErasurePlan, ErasureScope, months_after
+from domain.rights import ErasurePlan, months_after
 from domain.sealed import KeyScope
+from domain.subject import Subject
 from vault.vault import Vault
 
 
-def plan_erasure(vault: Vault, policy: PolicyVersion, subject_id: UUID, scope: ErasureScope) -> ErasurePlan:
-    """Sort a person's key scopes. Raises ``KeysUnavailable``."""
+def plan_erasure(vault: Vault, policy: PolicyVersion, subject: Subject, request_id: UUID) -> ErasurePlan:
+    """Sort the key scopes that a request asks for, by the person's holds and the policy. Raises ``KeysUnavailable``."""
+    request = subject.request(request_id)
     erasable: list[UUID] = []
     withheld: dict[UUID, str] = {}
     gone: list[UUID] = []
-    for row in sorted(vault.scopes_of(subject_id), key=lambda row: row.scope_id):
-        if not _asked_for(row.scope, scope):
+    for row in sorted(vault.scopes_of(subject.id), key=lambda row: row.scope_id):
+        if not request.concerns(row.scope_id, row.scope):
             continue
-        if row.state == "destroyed":
+        if row.state == "destroyed" or row.scope_id in subject.fenced_scopes:
             gone.append(row.scope_id)
+        elif hold := subject.held(row.scope):
+            withheld[row.scope_id] = hold.terms.ground
         elif row.scope.category in policy.withholding:
             withheld[row.scope_id] = policy.withholding[row.scope.category].ground
         else:
@@ -44,17 +49,17 @@ def preview_id_of(request_id: UUID, plan: ErasurePlan) -> UUID:
 
 
 def preview_json(
-    vault: Vault, policy: PolicyVersion, subject_id: UUID, plan: ErasurePlan, now: datetime
+    vault: Vault, policy: PolicyVersion, subject: Subject, plan: ErasurePlan, now: datetime
 ) -> dict[str, Any]:
     """Return the plan as an officer reads it: each scope with its category and case."""
-    scopes = {row.scope_id: row.scope for row in vault.scopes_of(subject_id)}
+    scopes = {row.scope_id: row.scope for row in vault.scopes_of(subject.id)}
     return {
         "erasable": [_entry(s, scopes[s]) for s in plan.erasable],
         "withheld": [
             {
                 **_entry(s, scopes[s]),
                 "ground": ground,
-                "review_date": instant(months_after(now, policy.withholding[scopes[s].category].review_after_months)),
+                "review_date": instant(_review_date(policy, subject, scopes[s], now)),
             }
             for s, ground in plan.withheld.items()
         ],
@@ -62,10 +67,18 @@ def preview_json(
     }
 
 
-def _asked_for(key: KeyScope, asked: ErasureScope) -> bool:
-    if asked.categories and key.category not in asked.categories:
-        return False
-    return not asked.case_ids or key.case_id in asked.case_ids
+def resume_erasures(work: UnitOfWork, subject: Subject) -> None:
+    """Let the person's erasures go on of which more can be erased now. Raises ``KeysUnavailable``."""
+    for request in list(subject.requests.values()):
+        if request.right == "erasure" and request.state in ("withheld", "certified") and not subject.fenced:
+            plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request.id)
+            subject.resume_erasure(work.context, work.new_id(), request.id, plan)
+
+
+def _review_date(policy: PolicyVersion, subject: Subject, key: KeyScope, now: datetime) -> datetime:
+    if hold := subject.held(key):
+        return hold.terms.review_date
+    return months_after(now, policy.withholding[key.category].review_after_months)
 
 
 def _entry(scope_id: UUID, key: KeyScope) -> dict[str, Any]:

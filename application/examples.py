@@ -82,6 +82,12 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     "acknowledge_erasure": {"recipient_id": _RECIPIENT, "channel": "email", "acknowledged": "2026-03-05T10:00:00Z"},
     "report_paper_destruction": {"method": "shredding", "documents": 12, "destroyed": "2026-03-06T10:00:00Z"},
     "confirm_paper_destruction": {"report_id": _PREVIEW},
+    "place_hold": {
+        "scope": {"categories": ["medical", "correspondence"], "case_ids": None},
+        "ground": "legal_hold",
+        "instrument_id": "c3b1e6f0-4f53-4d7a-8a0e-2b6d1c9a7e66",
+        "review_date": "2036-01-01",
+    },
     "register_publisher": {"service": "web-forms", "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
 }
 """Operation name to a body its schema takes."""

@@ -15,6 +15,8 @@ _REQUEST_STATES = {
     "RightsRequestRefused": "refused",
     "ErasurePreviewed": "previewed",
     "ErasureApproved": "approved",
+    "ErasureWithheld": "withheld",
+    "ErasureResumed": "approved",
     "ErasureFenced": "fenced",
     "ErasureDrained": "drained",
     "ErasureKeysDestroyed": "destroyed",
@@ -90,7 +92,7 @@ class Requests:
                 request |= {"ground": data["ground"], "explanation": explanation}
             self._certify(record)
         elif record.type in FOLLOWS:
-            follow(self._certificates[data["request_id"]], record)
+            follow(self._certificates[data["certificate_id"]], record)
 
     def items(self) -> list[Item]:
         """Return all requests."""
@@ -103,7 +105,7 @@ class Requests:
     def _certify(self, record: Record) -> None:
         data = record.data
         if record.type == "ErasureFenced":
-            self._certificates[data["request_id"]] = {
+            self._certificates[data["certificate_id"]] = {
                 "certificate_id": data["certificate_id"],
                 "request_id": data["request_id"],
                 "state": "fenced",
@@ -116,7 +118,7 @@ class Requests:
                 "fenced_at": instant(record.occurred_at),
             }
         elif record.type == "ErasureDrained":
-            self._certificates[data["request_id"]] |= {
+            self._certificates[data["certificate_id"]] |= {
                 "state": "drained",
                 "processes": {
                     "acknowledged": data["processes_acknowledged"],
@@ -124,7 +126,7 @@ class Requests:
                 },
             }
         elif record.type == "ErasureKeysDestroyed":
-            self._certificates[data["request_id"]] |= {
+            self._certificates[data["certificate_id"]] |= {
                 "state": "destroyed",
                 "scopes": data["scope_ids"],
                 "destroyed_at": data["destroyed_at"],
@@ -133,7 +135,7 @@ class Requests:
                 "fingerprints": data["fingerprints"],
             }
         elif record.type == "ErasureCertified":
-            self._certificates[data["request_id"]] |= {
+            self._certificates[data["certificate_id"]] |= {
                 "state": "certified",
                 "certified_at": instant(record.occurred_at),
                 "views": data["view_positions"],

@@ -13,6 +13,7 @@ from uuid import UUID
 from audit.as_of import AsOf, Cut
 from audit.case_state import Cases
 from audit.erasures import Erasures
+from audit.holds import Holds
 from audit.ledgers import Agreements, Consents, Disclosures
 from audit.person_state import Person, Principals, Requests
 from domain.errors import NotFound
@@ -62,11 +63,11 @@ def _state(
 ) -> dict[str, Any]:
     person, cases, principals = Person(erasures), Cases(erasures), Principals()
     consents, agreements, requests = Consents(erasures), Agreements(), Requests(erasures)
-    disclosures = Disclosures(erasures, consents, agreements)
+    disclosures, holds = Disclosures(erasures, consents, agreements), Holds()
     for record in records:
         agreements.apply(record)
         if subject_id in record.subject_ids:
-            for part in (person, consents, disclosures, requests, cases):
+            for part in (person, consents, disclosures, requests, holds, cases):
                 part.apply(record)
             if _in_case(record, case_id):
                 principals.apply(record)
@@ -77,6 +78,7 @@ def _state(
         "disclosures": [d for d in disclosures.items() if case_id is None or d["case_id"] == str(case_id)],
         "requests": requests.items(),
         "erasures": requests.erasures(),
+        "holds": holds.items(),
         "cases": [c for c in cases.items() if case_id is None or c["id"] == str(case_id)],
         "principals": principals.items(),
         "reads": principals.reads,

@@ -35,6 +35,9 @@ def command(
 ) -> None:
     """Fetch a certificate with its supplements from the log, or check one.
 
+    An erasure that was held up in part and went on later has several certificates. By the id of the request you get
+    the latest one, and standard error names the others.
+
     A file holds one compact JWS a line, the certificate first. Checking takes the file and a key, nothing else: no
     service, no database, no network. The exit status is 0 only if everything holds; each failure is one line on
     standard error.
@@ -113,14 +116,20 @@ def _open(said: list[Document]) -> int:
 
 
 def _fetch(identifier: UUID) -> list[str]:
-    """Return the signed documents of a request or certificate, in order. Raises ``NotFound``, ``StoreUnavailable``."""
+    """Return the signed documents of a certificate, in order; of a request, those of its latest certificate.
+
+    Raises ``NotFound``, ``StoreUnavailable``.
+    """
     with EventLog(Settings.load().events_dsn) as log:
         stored = log.find(("CertificateSigned",), identifier)
     records = [Record.parse(one.position, one.record) for one in stored]
     ours = [r for r in records if str(identifier) in (r.data["request_id"], r.data["certificate_id"])]
     if not ours:
         raise NotFound("signed certificate", identifier)
-    return [record.data["document"] for record in ours]
+    *earlier, latest = [r.data["certificate_id"] for r in ours if r.data["number"] == 0]
+    for certificate_id in earlier:
+        click.echo(f"the request has an earlier certificate, too: {certificate_id}", err=True)
+    return [record.data["document"] for record in ours if record.data["certificate_id"] == latest]
 
 
 def _published() -> list[dict[str, str]]:

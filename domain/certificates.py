@@ -7,7 +7,7 @@ Nothing here is sealed, and nothing uses a key scope: it goes on after the perso
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -54,26 +54,34 @@ class PaperDestruction:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certified erasure and what has followed; ``documents`` are its signed ones, the certificate itself first."""
+    """A certified run of an erasure and what has followed; ``documents`` are the signed ones, the certificate first."""
 
     id: UUID
+    destroyed_at: datetime
     notices: Mapping[UUID, Notice] = field(default_factory=dict)
     paper: Mapping[UUID, PaperDestruction] = field(default_factory=dict)
     documents: tuple[str, ...] = ()
 
 
 class CertificateDecisions(RightsDecisions):
-    """The part of a person's aggregate that decides about what follows a certified erasure."""
+    """The part of a person's aggregate that decides about what follows a certified erasure.
+
+    An erasure that was resumed has several certificates, one for each run; ``certificates`` has all of them by their
+    ids. What is reported of a request supplements one of them: each event names it.
+    """
 
     certificates: dict[UUID, Certificate]
 
     def certificate(self, request_id: UUID) -> Certificate:
-        """Return the certificate of a request. Raises :class:`RuleRefused` (404) until it stands."""
-        self.request(request_id)
-        try:
-            return self.certificates[request_id]
-        except KeyError:
-            raise RuleRefused(rules.CERTIFICATE_PENDING, request_id=request_id) from None
+        """Return the latest certificate of a request. Raises :class:`RuleRefused` (404) until there is one."""
+        return self.certificates_of(request_id)[-1]
+
+    def certificates_of(self, request_id: UUID) -> list[Certificate]:
+        """Return the certificates of a request, the first one first. Raises :class:`RuleRefused` (404) for none."""
+        found = [self.certificates[run.fenced.certificate_id] for run in self.request(request_id).runs()]
+        if not found:
+            raise RuleRefused(rules.CERTIFICATE_PENDING, request_id=request_id)
+        return found
 
     def disclosed_to(self, erased: Collection[tuple[str, UUID | None]]) -> dict[UUID, tuple[UUID, ...]]:
         """Return recipient → the released disclosures that took from any of these (category, case or none)."""
@@ -89,8 +97,7 @@ class CertificateDecisions(RightsDecisions):
         self, context: Context, event_id: UUID, request_id: UUID, recipient_id: UUID, disclosure_ids: tuple[UUID, ...]
     ) -> None:
         """Record that a recipient is to be told, within a month of the destruction."""
-        certificate, destroyed = self.certificate(request_id), self.request(request_id).destroyed
-        assert destroyed is not None
+        certificate = self.certificate(request_id)
         self.record(
             RecipientNotificationScheduled,
             context,
@@ -99,19 +106,26 @@ class CertificateDecisions(RightsDecisions):
             certificate_id=certificate.id,
             recipient_id=recipient_id,
             disclosure_ids=disclosure_ids,
-            due=months_after(destroyed.destroyed_at, MONTHS_TO_TELL),
+            due=months_after(certificate.destroyed_at, MONTHS_TO_TELL),
         )
 
-    def sign(self, context: Context, event_id: UUID, request_id: UUID, signing_key: str, document: str) -> None:
-        """Record the next signed document: the certificate first, then its supplements."""
-        certificate = self.certificate(request_id)
+    def sign(
+        self,
+        context: Context,
+        event_id: UUID,
+        request_id: UUID,
+        certificate_id: UUID,
+        signing_key: str,
+        document: str,
+    ) -> None:
+        """Record the next signed document of a certificate: the certificate first, then its supplements."""
         self.record(
             CertificateSigned,
             context,
             event_id,
             request_id=request_id,
-            certificate_id=certificate.id,
-            number=len(certificate.documents),
+            certificate_id=certificate_id,
+            number=len(self.certificates[certificate_id].documents),
             signing_key=signing_key,
             document=document,
         )
@@ -127,11 +141,10 @@ class CertificateDecisions(RightsDecisions):
         delivery: str,
     ) -> None:
         """Record that word was sent to a recipient; one that came back leaves the recipient to be told."""
-        certificate, destroyed = self._signed(request_id), self.request(request_id).destroyed
-        assert destroyed is not None
-        if self._notice(certificate, recipient_id).sent is not None:
+        certificate = self._waiting(request_id, recipient_id, lambda notice: notice.sent is None)
+        if certificate.notices[recipient_id].sent is not None:
             raise RuleRefused(rules.RECIPIENT_TOLD, recipient_id=recipient_id)
-        _check_time(context, sent, destroyed.destroyed_at)
+        _check_time(context, sent, certificate.destroyed_at)
         self.record(
             RecipientNotifiedOfErasure,
             context,
@@ -154,8 +167,10 @@ class CertificateDecisions(RightsDecisions):
         acknowledged: datetime,
     ) -> None:
         """Record that a recipient who was told has confirmed it."""
-        certificate = self._signed(request_id)
-        notice = self._notice(certificate, recipient_id)
+        certificate = self._waiting(
+            request_id, recipient_id, lambda notice: notice.sent is not None and notice.acknowledged is None
+        )
+        notice = certificate.notices[recipient_id]
         if notice.sent is None:
             raise RuleRefused(rules.RECIPIENT_NOT_TOLD, recipient_id=recipient_id)
         if notice.acknowledged is not None:
@@ -183,7 +198,7 @@ class CertificateDecisions(RightsDecisions):
         destroyed: datetime,
     ) -> None:
         """Record that paper was destroyed, for a second person to confirm (policy clause 7.2)."""
-        certificate = self._signed(request_id)
+        certificate = self._signed(request_id)[-1]
         _check_time(context, destroyed, self.request(request_id).received)
         self.record(
             PaperDestructionReported,
@@ -199,10 +214,10 @@ class CertificateDecisions(RightsDecisions):
 
     def confirm_paper_destruction(self, context: Context, event_id: UUID, request_id: UUID, report_id: UUID) -> None:
         """Confirm what another person reported. Principals are compared, not names."""
-        certificate = self._signed(request_id)
-        report = certificate.paper.get(report_id)
-        if report is None:
+        certificate = next((c for c in self._signed(request_id) if report_id in c.paper), None)
+        if certificate is None:
             raise RuleRefused(rules.PAPER_UNKNOWN, report_id=report_id)
+        report = certificate.paper[report_id]
         if report.confirmed:
             raise RuleRefused(rules.PAPER_CONFIRMED, report_id=report_id)
         if report.reporter == context.actor.principal:
@@ -219,55 +234,58 @@ class CertificateDecisions(RightsDecisions):
             destroyed=report.destroyed,
         )
 
-    def _signed(self, request_id: UUID) -> Certificate:
-        """Return a certificate that there is something signed to supplement."""
-        certificate = self.certificate(request_id)
-        if not certificate.documents:
+    def _signed(self, request_id: UUID) -> list[Certificate]:
+        """Return the certificates of which there is something signed to supplement."""
+        signed = [certificate for certificate in self.certificates_of(request_id) if certificate.documents]
+        if not signed:
             raise RuleRefused(rules.CERTIFICATE_PENDING, request_id=request_id)
-        return certificate
+        return signed
 
-    def _notice(self, certificate: Certificate, recipient_id: UUID) -> Notice:
-        try:
-            return certificate.notices[recipient_id]
-        except KeyError:
-            raise RuleRefused(rules.RECIPIENT_NOT_OWED, recipient_id=recipient_id) from None
+    def _waiting(self, request_id: UUID, recipient_id: UUID, waits: Callable[[Notice], bool]) -> Certificate:
+        """Return the first certificate whose notice to a recipient waits; if none does, the last that has one."""
+        owing = [certificate for certificate in self._signed(request_id) if recipient_id in certificate.notices]
+        if not owing:
+            raise RuleRefused(rules.RECIPIENT_NOT_OWED, recipient_id=recipient_id)
+        return next((certificate for certificate in owing if waits(certificate.notices[recipient_id])), owing[-1])
 
     def on_ErasureCertified(self, event: ErasureCertified) -> None:  # noqa: D102
         super().on_ErasureCertified(event)
-        self.certificates[event.request_id] = Certificate(event.certificate_id)
+        destroyed_at = self.request(event.request_id).runs()[-1].destroyed.destroyed_at
+        self.certificates[event.certificate_id] = Certificate(event.certificate_id, destroyed_at)
 
     def on_CertificateSigned(self, event: CertificateSigned) -> None:  # noqa: D102
-        certificate = self.certificates[event.request_id]
-        self.certificates[event.request_id] = replace(certificate, documents=(*certificate.documents, event.document))
+        certificate = self.certificates[event.certificate_id]
+        documents = (*certificate.documents, event.document)
+        self.certificates[certificate.id] = replace(certificate, documents=documents)
 
     def on_RecipientNotificationScheduled(self, event: RecipientNotificationScheduled) -> None:  # noqa: D102
-        self._take_notice(event.request_id, Notice(event.recipient_id, event.disclosure_ids, event.due))
+        self._take_notice(event.certificate_id, Notice(event.recipient_id, event.disclosure_ids, event.due))
 
     def on_RecipientNotifiedOfErasure(self, event: RecipientNotifiedOfErasure) -> None:  # noqa: D102
         if event.delivery == "delivered":
-            notice = self.certificates[event.request_id].notices[event.recipient_id]
-            self._take_notice(event.request_id, replace(notice, sent=event.sent))
+            notice = self.certificates[event.certificate_id].notices[event.recipient_id]
+            self._take_notice(event.certificate_id, replace(notice, sent=event.sent))
 
     def on_RecipientAcknowledgedErasure(self, event: RecipientAcknowledgedErasure) -> None:  # noqa: D102
-        notice = self.certificates[event.request_id].notices[event.recipient_id]
-        self._take_notice(event.request_id, replace(notice, acknowledged=event.acknowledged))
+        notice = self.certificates[event.certificate_id].notices[event.recipient_id]
+        self._take_notice(event.certificate_id, replace(notice, acknowledged=event.acknowledged))
 
     def on_PaperDestructionReported(self, event: PaperDestructionReported) -> None:  # noqa: D102
         report = PaperDestruction(event.method, event.documents, event.destroyed, event.context.actor.principal)
-        self._take_paper(event.request_id, event.report_id, report)
+        self._take_paper(event.certificate_id, event.report_id, report)
 
     def on_PaperRecordsDestroyed(self, event: PaperRecordsDestroyed) -> None:  # noqa: D102
-        report = self.certificates[event.request_id].paper[event.report_id]
-        self._take_paper(event.request_id, event.report_id, replace(report, confirmed=True))
+        report = self.certificates[event.certificate_id].paper[event.report_id]
+        self._take_paper(event.certificate_id, event.report_id, replace(report, confirmed=True))
 
-    def _take_notice(self, request_id: UUID, notice: Notice) -> None:
-        certificate = self.certificates[request_id]
+    def _take_notice(self, certificate_id: UUID, notice: Notice) -> None:
+        certificate = self.certificates[certificate_id]
         notices = {**certificate.notices, notice.recipient_id: notice}
-        self.certificates[request_id] = replace(certificate, notices=notices)
+        self.certificates[certificate_id] = replace(certificate, notices=notices)
 
-    def _take_paper(self, request_id: UUID, report_id: UUID, report: PaperDestruction) -> None:
-        certificate = self.certificates[request_id]
-        self.certificates[request_id] = replace(certificate, paper={**certificate.paper, report_id: report})
+    def _take_paper(self, certificate_id: UUID, report_id: UUID, report: PaperDestruction) -> None:
+        certificate = self.certificates[certificate_id]
+        self.certificates[certificate_id] = replace(certificate, paper={**certificate.paper, report_id: report})
 
 
 def _check_time(context: Context, moment: datetime, earliest: datetime) -> None:

@@ -19,13 +19,16 @@ from domain.events.rights import (
     ErasureFenced,
     ErasureKeysDestroyed,
     ErasurePreviewed,
+    ErasureResumed,
+    ErasureWithheld,
     RequesterVerified,
     RightsRequestExtended,
     RightsRequestReceived,
     RightsRequestRefused,
 )
+from domain.holds import HoldDecisions
 from domain.preview_changes import preview_changes
-from domain.sealed import SealedPart
+from domain.sealed import KeyScope, SealedPart
 
 ENDED = ("refused", "certified")
 MOST_SCOPES = 1_500
@@ -67,12 +70,24 @@ class DestroyedKeys:
 
 
 @dataclass(frozen=True)
+class CertifiedErasure:
+    """One run of an erasure, from its fence to its certificate."""
+
+    fenced: ErasureFenced
+    drained: ErasureDrained | None
+    destroyed: ErasureKeysDestroyed
+    certified: ErasureCertified
+
+
+@dataclass(frozen=True)
 class RightsRequest:
     """One request and how far it has come.
 
-    ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``drained``,
-    ``destroyed`` or ``certified``; the first erasures were recorded without being drained. ``handlers`` are the
-    principals who took a step in it. Looking at the preview is none: whoever approves has looked at it.
+    ``state`` is ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``withheld``, ``fenced``,
+    ``drained``, ``destroyed`` or ``certified``; the first erasures were recorded without being drained. ``handlers``
+    are the principals who took a step in it. Looking at the preview is none: whoever approves has looked at it.
+    ``engagement`` is the person's latest when the request came in. What was withheld may be erased in a later run, with
+    a certificate of its own: ``earlier`` are the runs before this one.
     """
 
     id: UUID
@@ -82,12 +97,31 @@ class RightsRequest:
     due: datetime
     scope: ErasureScope
     handlers: frozenset[tuple[str, str]]
+    engagement: int = 1
     extended: bool = False
     preview: ErasurePreviewed | None = None
     fenced: ErasureFenced | None = None
     drained: ErasureDrained | None = None
     destroyed: ErasureKeysDestroyed | None = None
     certified: ErasureCertified | None = None
+    withheld: tuple[UUID, ...] = ()
+    earlier: tuple[CertifiedErasure, ...] = ()
+
+    def concerns(self, scope_id: UUID, key: KeyScope) -> bool:
+        """Return whether a key scope is among what the person asked for.
+
+        Nothing of an engagement that began after the request is. Where single categories or cases were asked for, a
+        later run erases only what an earlier one withheld: what came in since was not meant.
+        """
+        if key.engagement > self.engagement or not key.within(self.scope.categories, self.scope.case_ids):
+            return False
+        return self.scope.whole_person or not self.earlier or scope_id in self.earlier[-1].fenced.withheld
+
+    def runs(self) -> tuple[CertifiedErasure, ...]:
+        """Return the runs that have their certificate, the first one first."""
+        if self.fenced is None or self.destroyed is None or self.certified is None:
+            return self.earlier
+        return (*self.earlier, CertifiedErasure(self.fenced, self.drained, self.destroyed, self.certified))
 
     @property
     def preview_id(self) -> UUID | None:
@@ -111,10 +145,11 @@ def months_after(moment: datetime, months: int) -> datetime:
     return moment.replace(year=year, month=month + 1, day=min(moment.day, calendar.monthrange(year, month + 1)[1]))
 
 
-class RightsDecisions(DisclosureDecisions):
+class RightsDecisions(DisclosureDecisions, HoldDecisions):
     """The part of a person's aggregate that decides about the person's requests."""
 
     requests: dict[UUID, RightsRequest]
+    engagement: int
 
     def receive_request(
         self,
@@ -217,15 +252,30 @@ class RightsDecisions(DisclosureDecisions):
     def fence_erasure(
         self, context: Context, event_id: UUID, request_id: UUID, certificate_id: UUID, plan: ErasurePlan
     ) -> None:
-        """Fence what can be erased now: the point of no return."""
+        """Fence what can be erased now: the point of no return. If that is nothing, record what is withheld.
+
+        The person is fenced whole only when nothing stands against it: no key scope is withheld, no hold covers what
+        may come into use meanwhile, and no later engagement has begun.
+        """
         request = self._check_state(request_id, "approved")
+        whole = self._whole_person(request, plan)
+        if not plan.erasable and not whole:
+            self.record(
+                ErasureWithheld,
+                context,
+                event_id,
+                request_id=request_id,
+                withheld=tuple(plan.withheld),
+                withheld_grounds=tuple(plan.withheld.values()),
+            )
+            return
         self.record(
             ErasureFenced,
             context,
             event_id,
             request_id=request_id,
             certificate_id=certificate_id,
-            whole_person=request.scope.whole_person and not plan.withheld,
+            whole_person=whole,
             scope_ids=plan.erasable,
             withheld=tuple(plan.withheld),
             withheld_grounds=tuple(plan.withheld.values()),
@@ -299,12 +349,25 @@ class RightsDecisions(DisclosureDecisions):
             view_positions=dict(view_positions),
         )
 
+    def resume_erasure(self, context: Context, event_id: UUID, request_id: UUID, plan: ErasurePlan) -> None:
+        """Let an approved erasure go on that was held up, when ``plan`` erases more of it now; its clock runs on."""
+        request = self._check_erasure(request_id)
+        if request.state not in ("withheld", "certified"):
+            return
+        freed = any(scope_id in request.withheld for scope_id in plan.erasable)
+        if freed or (self.fenced_under is None and self._whole_person(request, plan)):
+            self.record(ErasureResumed, context, event_id, request_id=request_id)
+
     def request(self, request_id: UUID) -> RightsRequest:
         """Return one request. Raises :class:`RuleRefused` (404) when the person made no such request."""
         try:
             return self.requests[request_id]
         except KeyError:
             raise RuleRefused(rules.REQUEST_UNKNOWN, request_id=request_id) from None
+
+    def _whole_person(self, request: RightsRequest, plan: ErasurePlan) -> bool:
+        unopposed = not plan.withheld and not self.has_holds() and request.engagement == self.engagement
+        return request.scope.whole_person and unopposed
 
     def _check_state(self, request_id: UUID, *states: str) -> RightsRequest:
         request = self.request(request_id)
@@ -332,6 +395,7 @@ class RightsDecisions(DisclosureDecisions):
             event.due,
             ErasureScope(event.categories, event.case_ids),
             frozenset({event.context.actor.principal}),
+            self.engagement,
         )
 
     def on_RequesterVerified(self, event: RequesterVerified) -> None:  # noqa: D102
@@ -351,7 +415,18 @@ class RightsDecisions(DisclosureDecisions):
         self._take_request(event, state="approved")
 
     def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102
-        self._take_request(event, state="fenced", fenced=event)
+        self._take_request(event, state="fenced", fenced=event, withheld=event.withheld)
+        self.fenced_scopes |= {s: event.certificate_id for s in event.scope_ids if s not in self.fenced_scopes}
+        if event.whole_person and self.fenced_under is None:
+            self.fenced_under = event.certificate_id
+
+    def on_ErasureWithheld(self, event: ErasureWithheld) -> None:  # noqa: D102
+        self._take_request(event, state="withheld", withheld=event.withheld)
+
+    def on_ErasureResumed(self, event: ErasureResumed) -> None:  # noqa: D102
+        runs = self.requests[event.request_id].runs()
+        nothing = {"fenced": None, "drained": None, "destroyed": None, "certified": None}
+        self._take_request(event, state="approved", earlier=runs, **nothing)
 
     def on_ErasureDrained(self, event: ErasureDrained) -> None:  # noqa: D102
         self._take_request(event, state="drained", drained=event)

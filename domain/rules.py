@@ -68,6 +68,9 @@ PAPER_CONFIRMED = Rule("paper-report-confirmed", "7.2", "This destruction of pap
 CONFIRMED_BY_REPORTER = Rule(
     "second-witness-required", "7.2", "A destruction of paper is confirmed by another person than its reporter", 403
 )
+HOLD_UNKNOWN = Rule("hold-unknown", "7.2", "There is no such hold on the person's data", 404)
+HOLD_STATE = Rule("hold-state", "7.2", "Only a hold that stands is released")
+HOLD_REVIEW_DATE = Rule("hold-review-date", "7.2", "A hold is looked at again on a day to come", 422)
 
 PUBLISHER_UNKNOWN = Rule("publisher-unknown", "4", "The publishing service is not registered", 403)
 

@@ -5,7 +5,7 @@ The domain never opens one. ``vault`` seals and opens; events, snapshots and vie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -22,6 +22,10 @@ class KeyScope:
     category: str
     case_id: UUID | None
     engagement: int
+
+    def within(self, categories: Collection[str], case_ids: Collection[UUID]) -> bool:
+        """Return whether this is one of these categories and of these cases; none named means all."""
+        return (not categories or self.category in categories) and (not case_ids or self.case_id in case_ids)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from domain.consents import Consent
 from domain.disclosures import Disclosure
 from domain.events.base import Context
 from domain.events.person import NoticeServed, SubjectRegistered
-from domain.events.rights import ErasureFenced
+from domain.holds import Hold
 from domain.rights import RightsRequest
 from domain.sealed import SealedField, SealedPart
 
@@ -27,11 +27,18 @@ class Subject(DecidingAggregate, CertificateDecisions):
         self.language = ""
         self.identity: SealedField | None = None
         self.notices: set[str] = set()
-        self.fenced = False
+        self.fenced_scopes: dict[UUID, UUID] = {}
+        self.fenced_under: UUID | None = None
         self.consents: dict[UUID, Consent] = {}
         self.disclosures: dict[UUID, Disclosure] = {}
         self.requests: dict[UUID, RightsRequest] = {}
         self.certificates: dict[UUID, Certificate] = {}
+        self.holds: dict[UUID, Hold] = {}
+
+    @property
+    def fenced(self) -> bool:
+        """Return whether the whole person is fenced: nothing new about them is recorded."""
+        return self.fenced_under is not None
 
     def concerned(self) -> tuple[UUID, ...]:
         """Return the person themselves."""
@@ -65,7 +72,3 @@ class Subject(DecidingAggregate, CertificateDecisions):
 
     def on_NoticeServed(self, event: NoticeServed) -> None:  # noqa: D102
         self.notices.add(event.notice_version)
-
-    def on_ErasureFenced(self, event: ErasureFenced) -> None:  # noqa: D102
-        super().on_ErasureFenced(event)
-        self.fenced = self.fenced or event.whole_person

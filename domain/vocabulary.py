@@ -34,6 +34,13 @@ DESTRUCTION_METHODS = frozenset({"shredding", "incineration", "pulping"})
 """How paper is destroyed (policy clause 7.2)."""
 SUPPLEMENT_FACTS = frozenset({"RecipientNotifiedOfErasure", "RecipientAcknowledgedErasure", "PaperRecordsDestroyed"})
 """The types of the events that a supplement to a certificate reports."""
+
+HOLD_GROUNDS = frozenset({"legal_hold", "legal_obligation"})
+"""Why a hold keeps data from erasure (GDPR Art. 17(3)(e) and (b)): no word tells what the matter is about."""
+
+HOLD_REASONS = frozenset({"already_destroyed"})
+"""Why a hold, or a part of it, has no effect."""
+
 BASIS_TYPES = frozenset({"consent"})
 PRODUCERS = frozenset({"api", "inbox", "saga", "schedule", "cli"})
 RESOURCES = frozenset(
@@ -45,6 +52,7 @@ RESOURCES = frozenset(
         "disclosures",
         "requests",
         "preview",
+        "holds",
         "certificate",
         "replay",
         "release",

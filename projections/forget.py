@@ -47,7 +47,11 @@ CREATE TABLE view_forget_sagas (
     destroyed_position bigint,
     certified_position bigint
 );
-CREATE INDEX ON view_forget_sagas (request_id) WHERE step <> 'certified';
+CREATE TABLE view_forget_certificates (
+    certificate_id uuid PRIMARY KEY,
+    request_id uuid NOT NULL
+);
+CREATE INDEX ON view_forget_sagas (request_id) WHERE step NOT IN ('certified', 'withheld');
 """
 
 _NOTE = Statement(
@@ -62,6 +66,15 @@ SET step = excluded.step, stepped_at = excluded.stepped_at, cause = excluded.cau
     certified_position = coalesce(excluded.certified_position, saga.certified_position)
 """,
 )
+
+_NOTE_CERTIFICATE = Statement(
+    "view_forget_certificates",
+    """
+INSERT INTO view_forget_certificates SELECT * FROM jsonb_populate_recordset(NULL::view_forget_certificates, %s)
+ON CONFLICT DO NOTHING
+""",
+)
+"""An erasure that was resumed has a certificate for each run, and is found by each; a fence can be extended."""
 
 
 class Forgetting(Protocol):
@@ -93,23 +106,31 @@ def _comes_to(step: str) -> Callable[[Record, Writes], None]:
             "stepped_at": record.occurred_at,
             "cause": record.event_id,
             "certificate_id": record.data.get("certificate_id"),
-            f"{step}_position": record.position,
+            **({} if step == "withheld" else {f"{step}_position": record.position}),
         }
         writes.add(_NOTE, row["request_id"], row)
 
     return handle
 
 
+def _fenced(record: Record, writes: Writes) -> None:
+    _comes_to("fenced")(record, writes)
+    row = {"certificate_id": record.data["certificate_id"], "request_id": record.data["request_id"]}
+    writes.add(_NOTE_CERTIFICATE, row["certificate_id"], row)
+
+
 class Forget(ReadModel):
     """Erasures in progress. Never parks: an erasure that cannot go on holds up nothing else, and is not set aside."""
 
     name = "forget"
-    version = 2
+    version = 3
     tables = _TABLES
     parks = False
     handlers: ClassVar[Handlers] = {
         "ErasureApproved": _comes_to("approved"),
-        "ErasureFenced": _comes_to("fenced"),
+        "ErasureWithheld": _comes_to("withheld"),
+        "ErasureResumed": _comes_to("approved"),
+        "ErasureFenced": _fenced,
         PURGE: _comes_to("destroyed"),
         "ErasureCertified": _comes_to("certified"),
     }
@@ -190,7 +211,8 @@ approved_position, fenced_position, destroyed_position, certified_position
 def unfinished(cursor: Cursor) -> list[dict[str, Any]]:
     """Return the erasures that are not certified yet, as :func:`progress` gives them; the oldest approval first."""
     cursor.execute(
-        f"SELECT {_COLUMNS} FROM view_forget_sagas WHERE step <> 'certified' ORDER BY approved_position"  # noqa: S608
+        f"SELECT {_COLUMNS} FROM view_forget_sagas "  # noqa: S608
+        "WHERE step NOT IN ('certified', 'withheld') ORDER BY approved_position"
     )
     return rows(cursor)
 
@@ -198,7 +220,8 @@ def unfinished(cursor: Cursor) -> list[dict[str, Any]]:
 def waiting(cursor: Cursor) -> dict[str, tuple[int, datetime]]:
     """Return, by the last step done, how many erasures are not certified yet and since when the oldest has waited."""
     cursor.execute(
-        "SELECT step, count(*), min(stepped_at) FROM view_forget_sagas WHERE step <> 'certified' GROUP BY step"
+        "SELECT step, count(*), min(stepped_at) FROM view_forget_sagas "
+        "WHERE step NOT IN ('certified', 'withheld') GROUP BY step"
     )
     return {step: (many, oldest.astimezone(UTC)) for step, many, oldest in cursor.fetchall()}
 
@@ -207,8 +230,8 @@ def progress(cursor: Cursor, request_id: UUID) -> dict[str, Any] | None:
     """Return how far an erasure is, or ``None`` when none was approved on this request.
 
     ``{"id", "subject_id", "step", "cause", "certificate_id", "approved_position", "fenced_position",
-    "destroyed_position", "certified_position"}``; ``step`` is the last that was done: ``approved``, ``fenced``,
-    ``destroyed`` or ``certified``.
+    "destroyed_position", "certified_position"}``; ``step`` is the last that was done: ``approved``, ``withheld`` (until
+    a hold is released), ``fenced``, ``destroyed`` or ``certified``.
     """
     cursor.execute(f"SELECT {_COLUMNS} FROM view_forget_sagas WHERE request_id = %s", (str(request_id),))  # noqa: S608
     return first(cursor)
@@ -216,6 +239,7 @@ def progress(cursor: Cursor, request_id: UUID) -> dict[str, Any] | None:
 
 def request_of(cursor: Cursor, certificate_id: UUID) -> UUID | None:
     """Return the request that a certificate is of, or ``None`` when there is no such certificate."""
-    cursor.execute("SELECT request_id::text FROM view_forget_sagas WHERE certificate_id = %s", (str(certificate_id),))
+    wanted = "SELECT request_id::text FROM view_forget_certificates WHERE certificate_id = %s"
+    cursor.execute(wanted, (str(certificate_id),))
     row = cursor.fetchone()
     return UUID(row[0]) if row else None

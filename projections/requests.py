@@ -1,7 +1,7 @@
 """The ``requests`` view: what people asked for about their data, how far each request is, and when it is due.
 
-States: ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``fenced``, ``drained``,
-``destroyed``, ``certified``.
+States: ``received``, ``verified``, ``refused``, ``previewed``, ``approved``, ``withheld``, ``fenced``,
+``drained``, ``destroyed``, ``certified``.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class Requests(ReadModel):
         "RightsRequestExtended": _extended,
         "ErasurePreviewed": _moves_to("previewed"),
         "ErasureApproved": _moves_to("approved"),
+        "ErasureWithheld": _moves_to("withheld"),
+        "ErasureResumed": _moves_to("approved"),
         "ErasureFenced": _moves_to("fenced"),
         "ErasureDrained": _moves_to("drained"),
         PURGE: _moves_to("destroyed"),

@@ -24,6 +24,7 @@ from application.settings import Settings, variable
 from application.unit_of_work import Resources
 from application.wiring import build_service
 from domain.record import Record
+from domain.rights import DueErasure
 from domain.sealed import Erased
 from store.log import EventLog
 from store.migrate import migrate
@@ -72,10 +73,11 @@ def erased(service: Service, subject_id: UUID) -> UUID:
     preview = service.execute("preview_erasure", OFFICER, ids, {}).body["preview_id"]
     service.execute("approve_erasure", SECOND_OFFICER, ids, {"preview_id": preview})
     saga = ErasureSaga(service.resources, service.clock)
-    request_id = UUID(ids["request_id"])
-    saga.fence(subject_id, request_id, uuid4())
-    saga.destroy(subject_id, request_id, uuid4())
-    saga.certify(subject_id, request_id, uuid4(), {"people": service.log.head()})
+    erasure = DueErasure(subject_id, UUID(ids["request_id"]), uuid4())
+    saga.fence(erasure)
+    assert saga.drain([erasure]) == {}
+    assert saga.destroy([erasure]) == {}
+    saga.certify(erasure, {"people": service.log.head()})
     return UUID(service.execute("erasure_certificate", OFFICER, ids, {}).body["certificate_id"])
 
 

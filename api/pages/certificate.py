@@ -14,6 +14,7 @@ from api.reads import find, parameters
 from api.request_scope import caller, note_receipt, rooms
 from api.resources.requests import with_person
 from application.catalogue import OPERATIONS
+from domain.errors import NotFound
 from projections import forget
 
 blueprint = Blueprint("certificate", __name__)
@@ -29,17 +30,25 @@ _ALLOWED = OPERATIONS["erasure_certificate"].allowed
 @blueprint.get("/requests/<uuid:request_id>/certificate")
 @page
 def certificate_page(request_id: UUID) -> Response:
-    """Show a certificate: what was destroyed and withheld, who is told, what is proven and what is not."""
-    parameters()
+    """Show a certificate: what was destroyed and withheld, who is told, what is proven and what is not.
+
+    It is the request's latest, or the one that ``?certificate=`` names.
+    """
+    wanted = parameters("certificate").get("certificate")
     caller().actor(_ALLOWED)
     service = rooms().service
     answer = service.execute("erasure_certificate", caller(), with_person(request_id), {})
     note_receipt(answer.body["receipt"])
+    certificates = [*answer.body["preceding"], answer.body]
+    certificate = next((one for one in reversed(certificates) if wanted in (None, one["certificate_id"])), None)
+    if certificate is None:
+        raise NotFound("certificate", request_id)
     html = render_template(
         "certificate.html",
         viewer=viewer(),
-        certificate=answer.body,
-        recipients=[_recipient(one, service.clock()) for one in answer.body["recipients"]],
+        certificate=certificate,
+        others=[one for one in certificates if one is not certificate],
+        recipients=[_recipient(one, service.clock()) for one in certificate["recipients"]],
         facts=_FACTS,
         at=service.clock(),
     )
@@ -57,7 +66,8 @@ def go_to_certificate(certificate_id: UUID) -> Response:
         with rooms().views.cursor() as cursor:
             return forget.request_of(cursor, certificate_id)
 
-    return make_response(redirect(f"/requests/{find('forget', 'certificate', look)}/certificate", 303))
+    request_id = find("forget", "certificate", look)
+    return make_response(redirect(f"/requests/{request_id}/certificate?certificate={certificate_id}", 303))
 
 
 def _recipient(recipient: dict[str, Any], now: datetime) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def erasure_certificate(request_id: UUID) -> Response:
     """Show an erasure's certificate.
 
     Answers 404 `certificate-pending` until every view has purged. `jws` is the certificate as it was signed, the same
-    for every reader and at every time; `recipients` and `supplements` say what has followed.
+    for every reader and at every time; `recipients` and `supplements` say what has followed. Where what was withheld
+    could be erased later, that has a certificate of its own: the latest is shown, those before it in `preceding`.
     """
     wait_for_view("requests", parameters("after"))
     return execute("erasure_certificate", with_person(request_id), {})

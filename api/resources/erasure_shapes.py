@@ -33,36 +33,42 @@ _SUPPLEMENT = thing(
     jws=TEXT,
 )
 
+_RUN = {
+    "document": {"const": "erasure_certificate"},
+    "format": NUMBER,
+    "certificate_id": IDENTIFIER,
+    "request_id": IDENTIFIER,
+    "subject_id": IDENTIFIER,
+    "state": {"const": "certified"},
+    "whole_person": FLAG,
+    "fenced_at": INSTANT,
+    "destroyed_at": INSTANT,
+    "unrecoverable_after": INSTANT,
+    "certified_at": INSTANT,
+    "inbox_keys_destroyed_by": INSTANT,
+    "index_residue_until": INSTANT,
+    "events": thing(fenced=IDENTIFIER, destroyed=IDENTIFIER, certified=IDENTIFIER),
+    "processes": nullable(thing(acknowledged=NUMBER, unanswered=NUMBER)),
+    "scopes": listed(thing(**_SCOPE)),
+    "withheld": listed(thing(**_SCOPE, ground=_GROUND, review_date=nullable(INSTANT))),
+    "root_epochs": thing(before=NUMBER, after=NUMBER),
+    "fingerprints": listed(TEXT),
+    "views": {"type": "object", "additionalProperties": NUMBER},
+    "recipients": listed(_RECIPIENT),
+    "not_proven": listed(TEXT),
+    "jws": nullable(TEXT),
+    "supplements": listed(_SUPPLEMENT),
+}
+
 CERTIFICATE = thing(
-    document={"const": "erasure_certificate"},
-    format=NUMBER,
-    certificate_id=IDENTIFIER,
-    request_id=IDENTIFIER,
-    subject_id=IDENTIFIER,
-    state={"const": "certified"},
-    whole_person=FLAG,
-    fenced_at=INSTANT,
-    destroyed_at=INSTANT,
-    unrecoverable_after=INSTANT,
-    certified_at=INSTANT,
-    inbox_keys_destroyed_by=INSTANT,
-    index_residue_until=INSTANT,
-    events=thing(fenced=IDENTIFIER, destroyed=IDENTIFIER, certified=IDENTIFIER),
-    processes=nullable(thing(acknowledged=NUMBER, unanswered=NUMBER)),
-    scopes=listed(thing(**_SCOPE)),
-    withheld=listed(thing(**_SCOPE, ground=_GROUND, review_date=nullable(INSTANT))),
-    root_epochs=thing(before=NUMBER, after=NUMBER),
-    fingerprints=listed(TEXT),
-    views={"type": "object", "additionalProperties": NUMBER},
-    recipients=listed(_RECIPIENT),
-    not_proven=listed(TEXT),
-    jws=nullable(TEXT),
-    supplements=listed(_SUPPLEMENT),
+    **_RUN,
+    preceding=listed(thing(**_RUN)),
     receipt=RECEIPT_REF,
 )
 """When and what was erased, what was withheld and why, who is to be told, and what is not proven.
 
 ``jws`` is the certificate as it was signed, ``null`` for one that was certified before certificates were signed.
+``preceding``: the certificates of earlier runs of the same erasure, where what they withheld could be erased later.
 """
 
 _EXAMPLE_SCOPE = {"scope_id": OTHER_ID, "category": "medical", "case_id": THIRD_ID}
@@ -118,5 +124,6 @@ CERTIFICATE_EXAMPLE = {
             "jws": "eyJhbGciOiJFZERTQSJ9.eyJkb2N1bWVudCI6ImVyYXN1cmVfc3VwcGxlbWVudCJ9.c2lnbmF0dXJl",
         }
     ],
+    "preceding": [],
     "receipt": RECEIPT,
 }

@@ -23,7 +23,18 @@ from projections import requests as view
 blueprint = Blueprint("requests", __name__, description="What people ask about their data, and erasure")
 
 REQUEST_STATES = frozenset(
-    {"received", "verified", "refused", "previewed", "approved", "fenced", "drained", "destroyed", "certified"}
+    {
+        "received",
+        "verified",
+        "refused",
+        "previewed",
+        "approved",
+        "withheld",
+        "fenced",
+        "drained",
+        "destroyed",
+        "certified",
+    }
 )
 _REQUEST = thing(
     id=IDENTIFIER,

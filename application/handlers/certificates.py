@@ -68,8 +68,5 @@ def confirm_paper_destruction(work: UnitOfWork, ids: Ids, body: dict[str, Any]) 
 
 
 def _supplemented(work: UnitOfWork, subject: Subject, request_id: UUID) -> dict[str, Any]:
-    return {
-        "id": str(request_id),
-        "certificate_id": str(subject.certificate(request_id).id),
-        "number": supplement(work, subject, request_id),
-    }
+    certificate_id, number = supplement(work, subject, request_id)
+    return {"id": str(request_id), "certificate_id": str(certificate_id), "number": number}

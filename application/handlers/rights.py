@@ -57,12 +57,12 @@ def preview_erasure(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
     """Show what an erasure would do now, and record that it was shown."""
     subject = work.person(ids["subject_id"])
     request = subject.request(ids["request_id"])
-    plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject.id, request.scope)
+    plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request.id)
     preview_id = preview_id_of(request.id, plan)
     subject.preview_erasure(work.context, work.new_id(), request.id, preview_id, plan)
     return {
         "preview_id": str(preview_id),
-        **preview_json(work.vault, work.policies.in_force(work.now), subject.id, plan, work.now),
+        **preview_json(work.vault, work.policies.in_force(work.now), subject, plan, work.now),
     }
 
 
@@ -70,7 +70,7 @@ def approve_erasure(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[st
     """Approve a preview that still holds; what follows runs by itself."""
     subject = work.person(ids["subject_id"])
     request = subject.request(ids["request_id"])
-    plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject.id, request.scope)
+    plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request.id)
     subject.approve_erasure(
         work.context, work.new_id(), request.id, body["preview_id"], preview_id_of(request.id, plan), plan
     )

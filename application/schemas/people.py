@@ -128,6 +128,15 @@ class ReceiveRequestSchema(WireSchema):
     statement = Text(4000, allow_none=True, load_default=None)
 
 
+class HoldSchema(WireSchema):
+    """Body of ``place_hold``; ``instrument_id`` names the order or letter in the legal records, and says nothing."""
+
+    scope = fields.Nested(RequestScopeSchema, allow_none=True, load_default=None)
+    ground = Word(v.HOLD_GROUNDS, required=True)
+    instrument_id = Identifier(required=True)
+    review_date = Instant(end_of_day=True, required=True)
+
+
 class VerificationSchema(WireSchema):
     """Body of ``verify_requester``."""
 

@@ -3,7 +3,7 @@
 Importing this package registers every event type in :data:`EVENT_TYPES`.
 """
 
-from domain.events import case, certificate, consent, disclosure, parties, person, rights
+from domain.events import case, certificate, consent, disclosure, hold, parties, person, rights
 from domain.events.base import EVENT_TYPES, Context, CreatedEvent, Event
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "certificate",
     "consent",
     "disclosure",
+    "hold",
     "parties",
     "person",
     "rights",

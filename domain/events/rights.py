@@ -109,6 +109,22 @@ class ErasureDrained(Event):
 
 
 @published
+class ErasureWithheld(Event):
+    """Nothing of what was approved can be erased for now: all of it is withheld, on these grounds."""
+
+    request_id: Id
+    withheld: Ids
+    withheld_grounds: Grounds
+
+
+@published
+class ErasureResumed(Event):
+    """What was withheld can be erased now: the approved erasure goes on, under a certificate of its own."""
+
+    request_id: Id
+
+
+@published
 class ErasureKeysDestroyed(Event):
     """The keys are gone; every view purges these scopes when it meets this event."""
 

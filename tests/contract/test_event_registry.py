@@ -19,6 +19,7 @@ CLEAR_KINDS = {
     "view_positions", "purpose", "purposes", "category", "categories", "case_kind", "closure_reason", "form",
     "recipient_kind", "method", "verification_method", "verification_outcome", "channel", "right", "refusal_ground",
     "basis_type", "resource", "withholding_grounds", "delivery", "destruction_method", "signed_document",
+    "hold_ground", "hold_reason",
 }  # fmt: skip
 """The kinds that may stand in clear, written out: a new one is a decision (ADR 17)."""
 

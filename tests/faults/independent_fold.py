@@ -32,6 +32,8 @@ DISCLOSURES = {
 }
 ERASURES = {
     "ErasureApproved": "approved",
+    "ErasureWithheld": "withheld",
+    "ErasureResumed": "approved",
     "ErasureFenced": "fenced",
     "ErasureDrained": "drained",
     "ErasureKeysDestroyed": "destroyed",

@@ -184,6 +184,37 @@ def certificate(caller, request_id):
         assert answer.json["type"] == "urn:casekeeper:problem:certificate-pending"
 
 
+def test_a_hold_is_placed_kept_to_released_and_comes_too_late(world, spec, told):
+    p = world.people
+    subject, case = world.registered(given_name="Clara")
+    p.intake.post(f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+    path, template = f"/v1/subjects/{subject}/holds", f"{SUBJECT}/holds"
+    held = {**BODIES["place_hold"], "scope": {"categories": ["medical"], "case_ids": [case]}}
+    placed = spec.check(p.officer.post(path, held), "POST", template)
+    request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    steps = f"/v1/requests/{request}"
+    p.officer.post(f"{steps}/verification", BODIES["verify_requester"])
+    preview = spec.check(p.officer.get(f"{steps}/preview"), "GET", "/v1/requests/{request_id}/preview")
+    p.other_officer.post(f"{steps}/approval", {"preview_id": preview["preview_id"]})
+    first = certificate(p.officer, request).json
+    released = p.officer.post(f"{path}/{placed['id']}/release")
+    spec.check(released, "POST", f"{template}/{{hold_id}}/release")
+    deadline = time.monotonic() + 15
+    while not (second := certificate(p.officer, request).json)["preceding"]:
+        assert time.monotonic() < deadline
+    late = spec.check(p.officer.post(path, held), "POST", template)
+    listed = spec.check(p.regulator.get(path), "GET", template)
+    by_a_manager = p.manager.post(path, held)
+
+    assert (placed["state"], [w["review_date"][:10] for w in preview["withheld"]]) == ("placed", ["2036-01-01"])
+    assert [w["ground"] for w in first["withheld"]] == ["legal_hold"]
+    spec.check(p.officer.get(f"{steps}/certificate"), "GET", "/v1/requests/{request_id}/certificate")
+    assert (second["whole_person"], second["preceding"][0]["certificate_id"]) == (True, first["certificate_id"])
+    assert (late["state"], late["ineffective"][0]["certificate_id"]) == ("ineffective", second["certificate_id"])
+    assert [item["state"] for item in listed["items"]] == ["released", "ineffective"]
+    assert by_a_manager.status_code == 403
+
+
 def test_erasure_from_request_to_certificate_and_tombstones(world, spec, told):
     p = world.people
     subject, case = world.registered(given_name="Boris")

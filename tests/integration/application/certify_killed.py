@@ -14,6 +14,7 @@ from application.policies import Policies
 from application.record_mapper import RecordMapper
 from application.unit_of_work import Resources
 from application.wiring import now
+from domain.rights import DueErasure
 from store.log import EventLog
 from vault.vault import Vault
 
@@ -33,7 +34,8 @@ def main(when: str, events_dsn: str, keys_dsn: str, keyring: str, subject_id: st
     log = DyingLog(events_dsn)
     log.after = when == "after"
     resources = Resources(log, Vault.open_at(keys_dsn, Path(keyring)), Policies.load(), RecordMapper())
-    ErasureSaga(resources, now).certify(UUID(subject_id), UUID(request_id), uuid4(), {"people": log.head()})
+    erasure = DueErasure(UUID(subject_id), UUID(request_id), uuid4())
+    ErasureSaga(resources, now).certify(erasure, {"people": log.head()})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from test_service import OFFICER, Made
 
 from application.erasure import ErasureSaga
 from application.policies import Policies
@@ -26,6 +25,7 @@ from domain.record import Record
 from domain.rights import DueErasure
 from domain.subject import Subject
 from store.log import EventLog
+from tests.integration.application.made_people import OFFICER, Made
 from vault.forgetting import STEPS
 from vault.vault import Vault
 

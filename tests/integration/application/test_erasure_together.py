@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg2
-from test_service import MANAGER, OFFICER, Made
 
 from application.erasure import ErasureSaga
 from application.service import Service
@@ -14,6 +13,7 @@ from domain.errors import Tampered
 from domain.events.rights import ErasureKeysDestroyed
 from domain.rights import DueErasure
 from domain.subject import Subject
+from tests.integration.application.made_people import MANAGER, OFFICER, Made
 
 
 def due(service: Service, saga: ErasureSaga) -> DueErasure:

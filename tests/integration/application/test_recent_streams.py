@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from test_service import MANAGER, Made, body
 
 from application.reading import Reading
 from application.recent_streams import RecentStreams, _Known
@@ -18,6 +17,7 @@ from domain.case import Case
 from domain.errors import RuleRefused
 from domain.subject import Subject
 from store.log import EventLog
+from tests.integration.application.made_people import MANAGER, Made, body
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_stream_whose_last_event_is_another_one_is_read_anew(service: Service,
     known = streams.load(UUID(made.subject))
     assert isinstance(known, Subject)
     other = known.copy()
-    other.fenced = True
+    other.language = "xx"
     streams._known[known.id] = _Known(other, uuid4(), 1)
     assert state(streams.load(known.id)) == folded(service, made.subject)
 

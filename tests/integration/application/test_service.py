@@ -19,61 +19,15 @@ from application.unit_of_work import UnitOfWork
 from domain.errors import ConcurrencyConflict, Fenced, IdempotencyKeyReused, InvalidInput, NotAllowed, RuleRefused
 from domain.rights import DueErasure
 from domain.subject import Subject
-
-
-def caller(role: str, purpose: str | None, who: str = "a1") -> Caller:
-    return Caller("staff", who, frozenset({role}), purpose, "api", uuid4())
-
-
-INTAKE = caller("service", "intake", "forms")
-RIGHTS = caller("service", "rights", "forms")
-MANAGER = caller("case_manager", "casework", "a1")
-SECOND = caller("case_manager", "casework", "a2")
-OFFICER = caller("privacy_officer", "rights", "p1")
-SECOND_OFFICER = caller("privacy_officer", "rights", "p2")
-
-
-def body(name: str, **changes: Any) -> dict[str, Any]:
-    return {**BODIES.get(name, {}), **changes}
-
-
-class Made:
-    """A person with a case, an intake, a recipient and a consent, made through the service."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.subject = self.do(INTAKE, "register_subject").body["id"]
-        self.case = self.do(INTAKE, "open_case", body("open_case", subject_id=self.subject)).body["id"]
-        self.do(INTAKE, "submit_intake", case_id=self.case)
-        self.recipient = self.do(OFFICER, "register_agreement").body["recipient_id"]
-        granted = body("grant_consent", recipient_ids=[self.recipient])
-        self.consent = self.do(RIGHTS, "grant_consent", granted, subject_id=self.subject).body["id"]
-
-    def do(self, who: Caller, name: str, content: Any = None, key: str | None = None, **ids: str) -> Answer:
-        return self.service.execute(name, who, ids, body(name) if content is None else content, key)
-
-    def authorized(self) -> str:
-        wish = body(
-            "request_disclosure",
-            case_id=self.case,
-            recipient_id=self.recipient,
-            basis={"type": "consent", "id": self.consent},
-        )
-        disclosure = self.do(MANAGER, "request_disclosure", wish, subject_id=self.subject).body["id"]
-        self.do(SECOND, "authorize_disclosure", subject_id=self.subject, disclosure_id=disclosure)
-        return disclosure
-
-    def release(self, disclosure: str, key: str | None = None) -> Answer:
-        return self.do(MANAGER, "release_disclosure", key=key, subject_id=self.subject, disclosure_id=disclosure)
-
-    def approved_erasure(self, scope: dict[str, Any] | None = None) -> str:
-        wish = body("receive_request", scope=scope)
-        request = self.do(RIGHTS, "receive_request", wish, subject_id=self.subject).body["id"]
-        ids = {"subject_id": self.subject, "request_id": request}
-        self.do(OFFICER, "verify_requester", **ids)
-        preview = self.do(OFFICER, "preview_erasure", **ids).body["preview_id"]
-        self.do(SECOND_OFFICER, "approve_erasure", {"preview_id": preview}, **ids)
-        return request
+from tests.integration.application.made_people import (
+    INTAKE,
+    MANAGER,
+    OFFICER,
+    RIGHTS,
+    Made,
+    body,
+    caller,
+)
 
 
 @pytest.fixture
@@ -299,7 +253,7 @@ def fence_once_opened(monkeypatch: pytest.MonkeyPatch, made: Made, nth: int = 1)
     def open_many(fields: Any) -> Any:
         values = genuine(fields)
         if next(count) == nth:
-            ErasureSaga(service.resources, service.clock).fence(UUID(made.subject), UUID(request), uuid4())
+            ErasureSaga(service.resources, service.clock).fence(DueErasure(UUID(made.subject), UUID(request), uuid4()))
         return values
 
     monkeypatch.setattr(service.vault, "open_many", open_many)

@@ -18,11 +18,10 @@ from uuid import UUID, uuid4
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from test_service import MANAGER, OFFICER, SECOND_OFFICER, Made, caller
 
 from application import signed_documents
 from application.certificate_checks import check, check_against_log
-from application.erasure import ErasureSaga
+from application.examples import BODIES
 from application.service import Service
 from application.signing_keys import current_key, public_keys, rotate
 from application.unit_of_work import UnitOfWork
@@ -33,6 +32,7 @@ from domain.record import Record
 from domain.rights import months_after
 from domain.sealed import KeyScope
 from domain.subject import Subject
+from tests.integration.application.made_people import MANAGER, OFFICER, SECOND_OFFICER, Made, caller
 
 REGULATOR = caller("regulator", "audit", "r1")
 
@@ -40,20 +40,24 @@ REGULATOR = caller("regulator", "audit", "r1")
 class Told:
     """A person of whom something was disclosed, then erased as far as the keys."""
 
-    def __init__(self, service: Service, scope: dict[str, Any] | None = None) -> None:
+    def __init__(self, service: Service, scope: dict[str, Any] | None = None, held: str | None = None) -> None:
         self.service = service
         self.made = Made(service)
+        if held is not None:
+            wish = {**BODIES["place_hold"], "scope": {"categories": [held], "case_ids": None}}
+            self.hold = self.made.do(OFFICER, "place_hold", wish, subject_id=self.made.subject).body["id"]
         self.disclosure = self.made.authorized()
         self.made.release(self.disclosure)
         self.request = self.made.approved_erasure(scope)
         self.ids = {"subject_id": self.made.subject, "request_id": self.request}
-        self.saga = ErasureSaga(service.resources, service.clock)
         self.subject_id, self.request_id = UUID(self.made.subject), UUID(self.request)
-        self.saga.fence(self.subject_id, self.request_id, uuid4())
-        self.saga.destroy(self.subject_id, self.request_id, uuid4())
+        self.run("fence", "drain", "destroy")
+
+    def run(self, *steps: str) -> None:
+        self.made.run_saga(self.request, *steps)
 
     def certify(self) -> None:
-        self.saga.certify(self.subject_id, self.request_id, uuid4(), {"people": self.service.log.head()})
+        self.run("certify")
 
     def certificate(self, who: Any = OFFICER) -> dict[str, Any]:
         return self.made.do(who, "erasure_certificate", {}, **self.ids).body
@@ -142,10 +146,7 @@ def test_what_is_withheld_has_its_ground_and_its_review_date(service: Service) -
     made = Made(service)
     scope_id = service.vault.scope(KeyScope(UUID(made.subject), "payment", None, 1))
     request = made.approved_erasure()
-    saga, ids = ErasureSaga(service.resources, service.clock), (UUID(made.subject), UUID(request))
-    saga.fence(*ids, uuid4())
-    saga.destroy(*ids, uuid4())
-    saga.certify(*ids, uuid4(), {})
+    made.run_saga(request)
     shown = made.do(OFFICER, "erasure_certificate", {}, subject_id=made.subject, request_id=request).body
     fenced = datetime.fromisoformat(shown["fenced_at"])
 
@@ -222,11 +223,12 @@ def test_nothing_sealed_slips_in_after_the_fence(service: Service, told: Told) -
         with pytest.raises(Fenced):
             work.seal(subject.id, RecipientNotifiedOfErasure, uuid4(), "note", scope, {"text": "x"})
     [scope_id, *_] = [row.scope_id for row in service.vault.scopes_of(told.subject_id)]
+    shown = told.certificate()
     for used in (told.subject_id, scope_id):
         late = UnitOfWork(service.resources, service._system_context())
         late._uses.add(used)
         late.load(Subject, told.subject_id).sign(
-            late.context, uuid4(), told.request_id, "k" * 43, told.certificate()["jws"]
+            late.context, uuid4(), told.request_id, UUID(shown["certificate_id"]), "k" * 43, shown["jws"]
         )
         with pytest.raises(Fenced):
             late.append()
@@ -336,3 +338,27 @@ def test_what_was_certified_before_certificates_were_signed_is_shown_and_not_sup
     with pytest.raises(RuleRefused) as refusal:
         told.notify()
     assert refusal.value.rule.slug == "certificate-pending"
+
+
+def test_two_runs_have_two_signed_certificates_and_each_is_borne_out_by_the_log(service: Service) -> None:
+    """A hold keeps the medical data at first; word to the recipient supplements the certificate that owes it."""
+    told = Told(service, held="medical")
+    told.certify()
+    first, made = told.certificate(), told.made
+    made.do(OFFICER, "release_hold", {}, subject_id=made.subject, hold_id=told.hold)
+    told.run()
+    answers = [told.notify(), told.notify()]
+    second = told.certificate()
+    [earlier] = second["preceding"]
+
+    assert (earlier["jws"], earlier["certificate_id"]) == (first["jws"], first["certificate_id"])
+    assert [a["certificate_id"] for a in answers] == [first["certificate_id"], second["certificate_id"]]
+    assert [a["number"] for a in answers] == [1, 1]
+    assert {scope["category"] for scope in payload(first["jws"])["scopes"]} == {"identity", "insurance"}
+    assert {scope["category"] for scope in payload(second["jws"])["scopes"]} == {"medical"}
+    for shown in (earlier, second):
+        lines = [shown["jws"], *(s["jws"] for s in shown["supplements"])]
+        assert len(lines) == 2
+        assert told.against_log(lines) == []
+        assert [r["recipient_id"] for r in shown["recipients"]] == [made.recipient]
+    assert told.types().count("ErasureDrained") == 2

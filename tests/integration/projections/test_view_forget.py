@@ -5,7 +5,7 @@ from view_records import ANA, BEN, CERTIFICATE, REQUEST, event, keys_destroyed, 
 
 from domain.errors import KeysUnavailable, LogDiverged
 from projections.catalogue import projections
-from projections.forget import Forget, progress, unfinished, waiting
+from projections.forget import Forget, progress, request_of, unfinished, waiting
 
 CAUSE = {step: uid(number) for number, step in enumerate(("approved", "fenced", "destroyed", "certified"), 500)}
 
@@ -151,6 +151,36 @@ def test_the_oldest_go_first_where_there_are_too_many_for_one_rotation(forget, p
 
     assert port.together == [2, 2, 1]
     assert [asked[2] for asked in port.asked if asked[0] == "destroy"] == [uid(number) for number in range(70, 75)]
+
+
+def test_an_erasure_withheld_asks_for_nothing_until_it_goes_on(forget, port):
+    withheld = {"request_id": REQUEST, "withheld": [uid(10)], "withheld_grounds": ["legal_hold"]}
+    forget.take(approved(), event("ErasureWithheld", ANA, withheld))
+    tick(forget)
+    waits = (list(port.asked), forget.ask(unfinished), forget.ask(waiting))
+    forget.take(event("ErasureResumed", ANA, {"request_id": REQUEST}, event_id=uid(600)))
+    tick(forget)
+
+    assert waits == ([], [], {})
+    assert port.asked == [(step, ANA, REQUEST, uid(600)) for step in ("fence", "drain", "destroy")]
+
+
+def test_a_certified_erasure_goes_on_under_a_second_certificate(forget, port):
+    forget.take(approved(), fenced(), destroyed(), certified())
+    forget.take(event("ErasureResumed", ANA, {"request_id": REQUEST}, event_id=uid(600)))
+    tick(forget)
+    again = fenced()
+    again["data"]["certificate_id"] = uid(601)
+    forget.take(again)
+
+    assert port.asked == [(step, ANA, REQUEST, uid(600)) for step in ("fence", "drain", "destroy")]
+    found = forget.ask(progress, UUID(REQUEST))
+    assert (found["step"], found["certificate_id"]) == ("fenced", uid(601))
+    assert [forget.ask(request_of, UUID(c)) for c in (CERTIFICATE, uid(601), uid(602))] == [
+        UUID(REQUEST),
+        UUID(REQUEST),
+        None,
+    ]
 
 
 def test_a_step_done_is_not_asked_for_again_while_its_event_is_on_its_way(forget, port):

@@ -75,6 +75,20 @@ def test_each_step_of_an_erasure_is_a_state(feed):
     ]
 
 
+def test_an_erasure_that_is_withheld_and_goes_on_again(feed):
+    view = feed(Requests())
+    view.take(received(REQUEST))
+    states = []
+    for step in (
+        on_request("ErasureWithheld", withheld=[uid(10)], withheld_grounds=["legal_hold"]),
+        on_request("ErasureResumed"),
+    ):
+        view.take(step)
+        states.append(view.ask(requests).items[0]["state"])
+
+    assert states == ["withheld", "approved"]
+
+
 def test_a_refusal_and_an_extension(feed):
     view = feed(Requests())
     view.take(

@@ -136,6 +136,36 @@ class TestHistory:
         assert state["erasures"][0]["withheld"] == [{"scope_id": uid(103), "ground": "legal_hold"}]
 
 
+class TestHolds:
+    def test_each_with_what_came_too_late(self):
+        log, hold_id, late_id = Log(), uid(701), uid(702)
+        log.add("SubjectRegistered", ANNA, [ANNA], SERVICE, {"engagement": 1, "language": "en"})
+        terms = {
+            "ground": "legal_hold",
+            "instrument_id": uid(703),
+            "categories": ["medical"],
+            "case_ids": [],
+            "review_date": at(50),
+        }
+        gone = {"reason": "already_destroyed", "certificate_id": CERTIFICATE, "scope_ids": [MEDICAL_SCOPE]}
+        log.add("HoldPlaced", ANNA, [ANNA], OFFICER, {"hold_id": hold_id, **terms})
+        log.add("HoldIneffective", ANNA, [ANNA], OFFICER, {"hold_id": hold_id, **terms, **gone})
+        log.add("HoldIneffective", ANNA, [ANNA], OFFICER, {"hold_id": late_id, **terms, **gone})
+        log.add("HoldReleased", ANNA, [ANNA], OFFICER, {"hold_id": hold_id})
+
+        assert replay_anna(log=log)["state"]["holds"] == [
+            {
+                "id": hold_id,
+                "state": "released",
+                **terms,
+                "placed_at": at(2),
+                "ineffective": [gone],
+                "released_at": at(5),
+            },
+            {"id": late_id, "state": "ineffective", **terms, "placed_at": at(4), "ineffective": [gone]},
+        ]
+
+
 class TestState:
     def test_at_the_end(self):
         found = replay_anna()

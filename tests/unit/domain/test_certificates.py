@@ -35,9 +35,14 @@ def certified(story: Story, *, signed: bool = True, tell: bool = True, withheld:
         for recipient, disclosures in story.subject.disclosed_to([("medical", story.case.id)]).items():
             story.subject.schedule_notification(context(days=5), uuid4(), request_id, recipient, disclosures)
     if signed:
-        story.subject.sign(context(days=5), uuid4(), request_id, "k" * 43, SIGNED)
+        sign(story, request_id, SIGNED, 5)
     story.recorded()
     return request_id
+
+
+def sign(story: Story, request_id: UUID, document: str, days: int) -> None:
+    certificate_id = story.subject.certificate(request_id).id
+    story.subject.sign(context(days=days), uuid4(), request_id, certificate_id, "k" * 43, document)
 
 
 def notify(story: Story, request_id: UUID, day: float = 6, now: float = 8, delivery: str = "delivered", **to: UUID):
@@ -46,9 +51,9 @@ def notify(story: Story, request_id: UUID, day: float = 6, now: float = 8, deliv
     story.subject.notify_recipient(context(OFFICER, now), uuid4(), request_id, recipient_id, "email", sent, delivery)
 
 
-def acknowledge(story: Story, request_id: UUID, day: float = 7) -> None:
+def acknowledge(story: Story, request_id: UUID, day: float = 7, now: float = 8) -> None:
     moment = START + timedelta(days=day)
-    story.subject.acknowledge_erasure(context(OFFICER, 8), uuid4(), request_id, story.recipient.id, "email", moment)
+    story.subject.acknowledge_erasure(context(OFFICER, now), uuid4(), request_id, story.recipient.id, "email", moment)
 
 
 def report(story: Story, request_id: UUID, day: float = 6) -> UUID:
@@ -161,6 +166,77 @@ def test_nothing_supplements_what_is_not_certified(story: Story, refused, act) -
     assert refused(act, story, request_id) == "certificate-pending"
 
 
+def again(story: Story, request_id: UUID) -> UUID:
+    """Let an erasure go on for what it withheld, eight days in, and certify that, too; return the certificate."""
+    subject, certificate_id = story.subject, uuid4()
+    freed = ErasurePlan(subject.request(request_id).withheld, {}, ())
+    subject.resume_erasure(context(days=8), uuid4(), request_id, freed)
+    subject.fence_erasure(context(days=8), uuid4(), request_id, certificate_id, freed)
+    subject.record_drain(context(days=8), uuid4(), request_id, 3, 0)
+    at = START + timedelta(days=8)
+    gone = DestroyedKeys(freed.erasable, at, at, 2, 3, ("cd" * 16,))
+    subject.record_destruction(context(days=8), uuid4(), request_id, gone)
+    subject.certify_erasure(context(days=8), uuid4(), request_id, {"people": 12})
+    for recipient, disclosures in subject.disclosed_to([("identity", None)]).items():
+        subject.schedule_notification(context(days=8), uuid4(), request_id, recipient, disclosures)
+    sign(story, request_id, "second certificate", 8)
+    return certificate_id
+
+
+def test_each_run_of_an_erasure_has_its_own_certificate_and_notices(story: Story) -> None:
+    request_id = certified(story, withheld=True)
+    first = story.subject.certificate(request_id)
+    second_id = again(story, request_id)
+
+    one, two = story.subject.certificates_of(request_id)
+    assert (one, two.id, story.subject.certificate(request_id)) == (first, second_id, two)
+    assert (one.documents, two.documents) == ((SIGNED,), ("second certificate",))
+    assert (one.notices[story.recipient.id].due, two.notices[story.recipient.id].due) == (
+        datetime(2026, 4, 6, 9, 0, tzinfo=UTC),
+        datetime(2026, 4, 9, 9, 0, tzinfo=UTC),
+    )
+
+
+def test_between_two_runs_the_first_certificate_is_supplemented(story: Story) -> None:
+    request_id = certified(story, withheld=True)
+    first = story.subject.certificate(request_id)
+    freed = ErasurePlan(story.subject.request(request_id).withheld, {}, ())
+    story.subject.resume_erasure(context(days=7), uuid4(), request_id, freed)
+    notify(story, request_id)
+
+    assert story.subject.certificate(request_id).notices[story.recipient.id].sent == START + timedelta(days=6)
+    assert story.subject.certificate(request_id).id == first.id
+
+
+def test_word_to_a_recipient_goes_under_the_first_certificate_that_waits_for_it(story: Story, refused) -> None:
+    request_id = certified(story, withheld=True)
+    again(story, request_id)
+    for _ in range(2):
+        notify(story, request_id, day=9, now=9)
+    refusals = [refused(notify, story, request_id, 9, 9)]
+    for _ in range(2):
+        acknowledge(story, request_id, day=9, now=9)
+    refusals.append(refused(acknowledge, story, request_id, 9, 9))
+
+    sent = START + timedelta(days=9)
+    notices = [c.notices[story.recipient.id] for c in story.subject.certificates_of(request_id)]
+    assert [(n.sent, n.acknowledged) for n in notices] == [(sent, sent), (sent, sent)]
+    assert refusals == ["recipient-already-told", "recipient-acknowledged"]
+
+
+def test_paper_is_confirmed_under_the_certificate_it_was_reported_under(story: Story) -> None:
+    request_id = certified(story, withheld=True)
+    report_id = report(story, request_id)
+    again(story, request_id)
+    later_id = report(story, request_id)
+    for each in (report_id, later_id):
+        story.subject.confirm_paper_destruction(context(SECOND_OFFICER, 9), uuid4(), request_id, each)
+
+    one, two = story.subject.certificates_of(request_id)
+    assert (one.paper[report_id].confirmed, two.paper[later_id].confirmed) == (True, True)
+    assert (set(one.paper), set(two.paper)) == ({report_id}, {later_id})
+
+
 def test_a_supplement_has_the_fields_of_the_event_it_reports() -> None:
     assert set(certificate_form._FACTS) == vocabulary.SUPPLEMENT_FACTS
     for fact, form in certificate_form._FACTS.items():
@@ -170,7 +246,7 @@ def test_a_supplement_has_the_fields_of_the_event_it_reports() -> None:
 
 def test_documents_are_kept_in_order_and_numbered(story: Story) -> None:
     request_id = certified(story)
-    story.subject.sign(context(days=6), uuid4(), request_id, "k" * 43, "first supplement")
+    sign(story, request_id, "first supplement", 6)
     [event] = story.subject.collect_events()
 
     assert event.number == 1
