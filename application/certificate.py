@@ -30,6 +30,8 @@ NOT_PROVEN = (
     "time given as inbox_keys_destroyed_by",
     "a guess at a name, date of birth, e-mail address, telephone or record number, confirmed by a deleted entry of the "
     "search index with the keyring at hand, until the time given as index_residue_until",
+    "a guess at name with birth date, or at the e-mail address, confirmed by the suppression entry with the keyring at "
+    "hand, until the time given as suppressed_until",
     "a guess at the body of a call of the last two days, confirmed by its idempotency record with the keyring at hand",
 )
 """What a certificate does not prove, said on each."""
@@ -120,6 +122,7 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID, run: Cert
         "certified_at": instant(certified.timestamp),
         "inbox_keys_destroyed_by": instant(inbox_keys.gone_by(fenced.timestamp)),
         "index_residue_until": instant(_residue_until(work, certified.timestamp)),
+        "suppressed_until": instant(run.suppressed_until) if run.suppressed_until else None,
         "events": {
             "fenced": str(fenced.event_id),
             "destroyed": str(destroyed.event_id),

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from application.certificate import issue
 from application.erasure_plan import plan_erasure, resume_erasures
+from application.suppression import suppress
 from application.unit_of_work import Resources, UnitOfWork
 from domain.errors import CasekeeperError
 from domain.events.base import Context
@@ -66,6 +67,7 @@ class ErasureSaga:
         for erasure in erasures:
             with _noted(failures, erasure):
                 self._fence_rest(erasure)
+                self._suppress(erasure)
                 if request := self._asked(erasure, "fenced"):
                     due.append((erasure, request))
         if not due:
@@ -164,6 +166,23 @@ class ErasureSaga:
         subject.extend_fence(work.context, work.new_id(), request_id, rest)
         work.fence([Fence(scope_id, "scope", request.fenced.certificate_id, work.now) for scope_id in rest])
         work.append()
+
+    def _suppress(self, erasure: DueErasure) -> None:
+        """Enter the person in the suppression list while their identity, if it is what goes, can still be opened.
+
+        Before the recall: after it the identity opens no more. What an earlier try entered without recording it is
+        entered once.
+        """
+        work = self._work(erasure.cause)
+        subject = work.load(Subject, erasure.subject_id)
+        request, identity = subject.request(erasure.request_id), subject.identity
+        if request.state != "fenced" or request.fenced is None or request.suppressed_until or identity is None:
+            return
+        if request.fenced.whole_person or identity.part.scope_id in request.fenced.scope_ids:
+            expires_at = suppress(work.vault, identity, work.now)
+            if expires_at is not None:
+                subject.enter_suppression(work.context, work.new_id(), erasure.request_id, expires_at)
+                work.append()
 
     def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
         """Certify once every view has purged, and sign the certificate in the same append: there is one or none."""

@@ -24,20 +24,23 @@ _INTAKE = {
     "notice": {"policy_version": "1"},
 }
 
-BODIES: Mapping[str, Mapping[str, Any]] = {
-    "register_subject": {
-        "identity": {
-            "given_name": "Ada",
-            "family_name": "Example",
-            "birth_date": "1970-02-03",
-            "email": "ada@example.org",
-            "phone": "+1 555 0100",
-            "address": {"lines": ["1 Sample Street"], "city": "Sampleton", "postal_code": "00001", "country": "US"},
-        },
-        "time_zone": "America/New_York",
-        "language": "en",
-        "notice": {"policy_version": "1"},
+_PERSON = {
+    "identity": {
+        "given_name": "Ada",
+        "family_name": "Example",
+        "birth_date": "1970-02-03",
+        "email": "ada@example.org",
+        "phone": "+1 555 0100",
+        "address": {"lines": ["1 Sample Street"], "city": "Sampleton", "postal_code": "00001", "country": "US"},
     },
+    "time_zone": "America/New_York",
+    "language": "en",
+    "notice": {"policy_version": "1"},
+}
+
+BODIES: Mapping[str, Mapping[str, Any]] = {
+    "register_subject": _PERSON,
+    "register_reviewed_subject": _PERSON,
     "open_case": {"subject_id": _SUBJECT, "kind": "second_opinion"},
     "submit_intake": _INTAKE,
     "amend_intake": _INTAKE,

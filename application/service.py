@@ -104,7 +104,7 @@ class Service:
 
     def housekeeping(self, now: datetime) -> list[str]:
         """Destroy secrets whose day is over; return their names."""
-        return self.idempotency.destroy_old(now)
+        return [*self.idempotency.destroy_old(now), *self.vault.suppression.destroy_expired(now)]
 
     def _first_or_known(self, call: _Call) -> Answer:
         """Decide, and look up what is known of the key where that is refused: the append itself refuses a known key.

@@ -111,8 +111,8 @@ class InboxHandler:
             except RetriableError:
                 raise
             except Exception as error:
-                # An id used for another message, or a fault of ours: not remembered as a refusal, so that the message
-                # can be sent again once it is mended.
+                # An id used for another message, a fault of ours, or a matter for a human: not remembered as a refusal,
+                # so that the message can be sent again once it is mended or decided.
                 said = describe(error).document(message.message_id, field_names.ours())
                 return Handled(_rejected(message, said), _dead(raw, error))
             else:
@@ -135,7 +135,7 @@ class InboxHandler:
             return _rejected(message, done.answer["problem"])
         except CasekeeperError as error:
             problem = describe(error)
-            if problem.type.status >= 500:
+            if problem.type.status >= 500 or problem.type.slug == rules.REGISTRATION_NEEDS_REVIEW.slug:
                 raise
             said = problem.document(message.message_id, field_names.ours())
         try:

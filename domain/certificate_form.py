@@ -102,6 +102,7 @@ _FORMS: Mapping[str, Mapping[str, Kind]] = {
         "certified_at": TIME,
         "inbox_keys_destroyed_by": TIME,
         "index_residue_until": TIME,
+        "suppressed_until": _optional(TIME),
         "events": _thing("events", fenced=ID, destroyed=ID, certified=ID),
         "processes": _optional(_thing("processes", acknowledged=NUMBER, unanswered=NUMBER)),
         "scopes": several("scopes", _thing("scope", **_SCOPE)),

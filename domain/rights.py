@@ -25,6 +25,7 @@ from domain.events.rights import (
     RightsRequestExtended,
     RightsRequestReceived,
     RightsRequestRefused,
+    SuppressionEntered,
 )
 from domain.holds import HoldDecisions
 from domain.preview_changes import preview_changes
@@ -77,6 +78,7 @@ class CertifiedErasure:
     drained: ErasureDrained | None
     destroyed: ErasureKeysDestroyed
     certified: ErasureCertified
+    suppressed_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class RightsRequest:
     drained: ErasureDrained | None = None
     destroyed: ErasureKeysDestroyed | None = None
     certified: ErasureCertified | None = None
+    suppressed_until: datetime | None = None
     withheld: tuple[UUID, ...] = ()
     earlier: tuple[CertifiedErasure, ...] = ()
 
@@ -121,7 +124,8 @@ class RightsRequest:
         """Return the runs that have their certificate, the first one first."""
         if self.fenced is None or self.destroyed is None or self.certified is None:
             return self.earlier
-        return (*self.earlier, CertifiedErasure(self.fenced, self.drained, self.destroyed, self.certified))
+        run = CertifiedErasure(self.fenced, self.drained, self.destroyed, self.certified, self.suppressed_until)
+        return (*self.earlier, run)
 
     @property
     def preview_id(self) -> UUID | None:
@@ -297,6 +301,19 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
             withheld_grounds=fenced.withheld_grounds,
         )
 
+    def enter_suppression(self, context: Context, event_id: UUID, request_id: UUID, expires_at: datetime) -> None:
+        """Record that the person would be noticed when somebody brings them in again."""
+        fenced = self._check_state(request_id, "fenced").fenced
+        assert fenced is not None
+        self.record(
+            SuppressionEntered,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=fenced.certificate_id,
+            expires_at=expires_at,
+        )
+
     def record_drain(
         self, context: Context, event_id: UUID, request_id: UUID, acknowledged: int, unanswered: int
     ) -> None:
@@ -425,8 +442,11 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
 
     def on_ErasureResumed(self, event: ErasureResumed) -> None:  # noqa: D102
         runs = self.requests[event.request_id].runs()
-        nothing = {"fenced": None, "drained": None, "destroyed": None, "certified": None}
+        nothing = {"fenced": None, "drained": None, "destroyed": None, "certified": None, "suppressed_until": None}
         self._take_request(event, state="approved", earlier=runs, **nothing)
+
+    def on_SuppressionEntered(self, event: SuppressionEntered) -> None:  # noqa: D102
+        self._take_request(event, suppressed_until=event.expires_at)
 
     def on_ErasureDrained(self, event: ErasureDrained) -> None:  # noqa: D102
         self._take_request(event, state="drained", drained=event)

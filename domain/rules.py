@@ -16,6 +16,9 @@ class Rule:
 
 
 SUBJECT_FENCED = Rule("subject-erased", "7.2", "The person's data is erased or being erased", 410)
+REGISTRATION_NEEDS_REVIEW = Rule(
+    "registration-needs-review", "7.2", "A privacy officer decides about this registration"
+)
 POLICY_UNKNOWN = Rule("policy-version-unknown", "8", "No such policy version is in force", 422)
 
 CASE_CLOSED = Rule("case-closed", "2.1", "The case is closed")

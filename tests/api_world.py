@@ -22,7 +22,6 @@ from flask import Flask
 
 from api.app import create_app
 from api.dev_tokens import DevIssuer
-from application.examples import BODIES
 from application.settings import Settings, variable
 from application.wiring import build_saga, build_service
 from domain.errors import RetriableError
@@ -33,6 +32,7 @@ from projections.catalogue import projections
 from projections.positions import advance, prepare
 from projections.views import Views
 from store.migrate import migrate
+from tests.new_people import new_person
 
 KEYS_MIGRATIONS = Path(__file__).parents[1] / "vault" / "migrations"
 
@@ -151,9 +151,7 @@ class World:
 
     def registered(self, **identity: Any) -> tuple[str, str]:
         """Register a person and open a case; return their ids."""
-        body = dict(BODIES["register_subject"])
-        body["identity"] = {**body["identity"], **identity}
-        subject = self.people.intake.post("/v1/subjects", body).json["id"]
+        subject = self.people.intake.post("/v1/subjects", new_person(**identity)).json["id"]
         opened = self.people.intake.post("/v1/cases", {"subject_id": subject, "kind": "second_opinion"})
         return subject, opened.json["id"]
 

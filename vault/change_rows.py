@@ -21,8 +21,9 @@ RELATIONS = {
     "destruction": "certificate_id",
     "destroyed_person": "subject_id",
     "destroyed_scope": "scope_id",
+    "suppression": "mac",
 }
-"""The tables of keys, each with the column that names a row, in the order in which their rows can be put back."""
+"""The tables of keys and the suppression list, each with the column that names a row, in the order of putting back."""
 
 _PAGE = 2_000
 Row = dict[str, Any]

@@ -26,6 +26,7 @@ from vault.keyring_location import KeyringLocation
 from vault.recall import Recalled, recall
 from vault.renewal import Renewal, Renewed
 from vault.sealing import SealedValue, event_key, seal, unseal
+from vault.suppression import SuppressionList
 from vault.tree import ErasedScope, KeyTree, Lookup, ScopeKey
 from vault.verification import Finding, Verification
 
@@ -69,6 +70,7 @@ class Vault:
         self._forgetting = Forgetting(connections, keyring, after_step, self._log_changes)
         self._holder = Holder(connections.dsn, self.drop_cache)
         self._cache = KeyCache(cache_seconds, self._holder.leased)
+        self.suppression = SuppressionList(connections, keyring, self._log_changes)
 
     @classmethod
     def open_at(

@@ -31,6 +31,7 @@ _PERSON = thing(
 _EXAMPLE = {"id": ID, "state": "registered", "language": "en", "registered_at": TIME, "identity": IDENTITY}
 
 command(blueprint, "/v1/subjects", "register_subject", ref("Made"), MADE)
+command(blueprint, "/v1/subjects/reviewed", "register_reviewed_subject", ref("Made"), MADE)
 
 
 @query(

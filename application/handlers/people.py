@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from application.handlers.sealing import seal_text
+from application.suppression import check_not_suppressed
 from application.unit_of_work import UnitOfWork
 from domain.consents import ConsentTerms
 from domain.events.consent import ConsentWithdrawn
@@ -17,7 +18,13 @@ Ids = dict[str, UUID]
 
 
 def register_subject(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:
-    """Register a person and the notice they were shown (policy clause 1.1)."""
+    """Register a person and the notice they were shown (policy clause 1.1), unless a human must look first."""
+    check_not_suppressed(work.vault, body["identity"], work.now)
+    return register_reviewed_subject(work, ids, body)
+
+
+def register_reviewed_subject(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:
+    """Register a person whom a privacy officer has looked at: nothing is recorded of what there was to look at."""
     version = body["notice"]["policy_version"]
     work.policies.check_in_force(version, work.now)
     subject_id, event_id = work.new_id(), work.new_id()

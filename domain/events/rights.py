@@ -125,6 +125,15 @@ class ErasureResumed(Event):
 
 
 @published
+class SuppressionEntered(Event):
+    """Before the identity was erased, keyed MACs of what the person is recognised by were entered, until this time."""
+
+    request_id: Id
+    certificate_id: Id
+    expires_at: Time
+
+
+@published
 class ErasureKeysDestroyed(Event):
     """The keys are gone; every view purges these scopes when it meets this event."""
 

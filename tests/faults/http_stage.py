@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from application.examples import BODIES
+from tests.new_people import new_person
 
 INTAKE = ("service", "intake", "web-forms")
 PERSON = ("service", "rights", "portal")
@@ -45,7 +46,7 @@ class Stage:
         return _READY[f"{method} {path}"](self)
 
     def person(self) -> str:
-        return self._made(INTAKE, "/v1/subjects", BODIES["register_subject"])
+        return self._made(INTAKE, "/v1/subjects", new_person())
 
     def case(self, person: str | None = None) -> str:
         return self._made(INTAKE, "/v1/cases", {"subject_id": person or self.person(), "kind": "second_opinion"})
@@ -55,6 +56,13 @@ class Stage:
 
     def task(self, case: str) -> str:
         return self._made(MANAGER, f"/v1/cases/{case}/tasks", BODIES["add_task"])
+
+    def hold(self) -> dict[str, str]:
+        person = self.person()
+        return {
+            "subject_id": person,
+            "hold_id": self._made(OFFICER, f"/v1/subjects/{person}/holds", BODIES["place_hold"]),
+        }
 
     def consent(self, person: str, recipient: str | None = None) -> str:
         return self._made(PERSON, f"/v1/subjects/{person}/consents", self.grant(recipient))
@@ -195,6 +203,7 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     "GET /v1/inbox-key": lambda _: Ready(None),
     "GET /v1/policies": lambda _: Ready(REGULATOR),
     "POST /v1/subjects": lambda _: Ready(INTAKE, body=BODIES["register_subject"]),
+    "POST /v1/subjects/reviewed": lambda _: Ready(OFFICER, body=BODIES["register_reviewed_subject"]),
     f"GET {_SUBJECT}": lambda s: Ready(MANAGER, {"subject_id": s.person()}),
     "POST /v1/cases": lambda s: Ready(INTAKE, body={"subject_id": s.person(), "kind": "second_opinion"}),
     "GET /v1/cases": lambda _: Ready(MANAGER, query={"limit": "5", "state": "open"}),
@@ -216,6 +225,9 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     f"POST {_DISCLOSURE}/denial": _on_disclosure(SECOND, "deny_disclosure"),
     f"POST {_DISCLOSURE}/cancellation": _on_disclosure(MANAGER, "cancel_disclosure"),
     f"POST {_DISCLOSURE}/release": _on_disclosure(MANAGER, "release_disclosure", authorised=True),
+    f"POST {_SUBJECT}/holds": lambda s: Ready(OFFICER, {"subject_id": s.person()}, body=BODIES["place_hold"]),
+    f"GET {_SUBJECT}/holds": lambda s: Ready(REGULATOR, {"subject_id": s.hold()["subject_id"]}),
+    f"POST {_SUBJECT}/holds/{{hold_id}}/release": lambda s: Ready(OFFICER, s.hold(), body={}),
     f"POST {_SUBJECT}/requests": lambda s: Ready(PERSON, {"subject_id": s.person()}, body=BODIES["receive_request"]),
     "GET /v1/requests": lambda _: Ready(OFFICER, query={"limit": "5", "right": "erasure"}),
     f"POST {_REQUEST}/verification": lambda s: Ready(OFFICER, s.request(), body=BODIES["verify_requester"]),

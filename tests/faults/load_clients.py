@@ -16,6 +16,7 @@ from load_copy import RunningCopy
 from load_journal import Journal
 
 from application.examples import BODIES
+from tests.new_people import new_person
 
 INTAKE = ("service", "intake", "web-forms")
 PERSON = ("service", "rights", "portal")
@@ -147,7 +148,7 @@ class Client(threading.Thread):
             self._known.recipients.append(made["recipient_id"])
 
     def register(self, *, shared: bool = True) -> str | None:
-        made = self._caller.do(INTAKE, "/v1/subjects", BODIES["register_subject"])
+        made = self._caller.do(INTAKE, "/v1/subjects", new_person())
         if made and shared:
             self._known.people.append(made["id"])
         return made["id"] if made else None

@@ -10,6 +10,7 @@ from application.erasure import ErasureSaga
 from application.examples import BODIES
 from application.service import Answer, Service
 from domain.rights import DueErasure
+from tests.new_people import new_person
 
 
 def caller(role: str, purpose: str | None, who: str = "a1") -> Caller:
@@ -33,7 +34,7 @@ class Made:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self.subject = self.do(INTAKE, "register_subject").body["id"]
+        self.subject = self.do(INTAKE, "register_subject", new_person()).body["id"]
         self.case = self.do(INTAKE, "open_case", body("open_case", subject_id=self.subject)).body["id"]
         self.do(INTAKE, "submit_intake", case_id=self.case)
         self.recipient = self.do(OFFICER, "register_agreement").body["recipient_id"]

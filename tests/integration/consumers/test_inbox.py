@@ -14,6 +14,7 @@ from publishing import Publisher, answered, registered, taking
 from application.caller import Caller
 from application.examples import BODIES
 from application.service import Service
+from application.suppression import recognised_by
 from store.log import EventLog
 from tests.waiting import until
 
@@ -98,6 +99,25 @@ def test_messages_of_a_partition_are_taken_in_order(service, settings, publisher
 
     positions = [outcome["answer"]["receipt"]["position"] for outcome in outcomes]
     assert positions == sorted(positions)
+
+
+def test_a_person_on_the_suppression_list_is_set_aside_for_a_human(service, settings, publisher, answers) -> None:
+    """The sender is told, the message is kept as it came, and can be sent again when a human has decided."""
+    suppressed = {**PERSON, "identity": {**PERSON["identity"], "email": "suppressed@example.org"}}
+    service.vault.suppression.enter(recognised_by({"email": "suppressed@example.org"}), service.clock())
+    before, message_id = registered(service), str(uuid4())
+    with taking(service, settings):
+        publisher.send("register_subject", suppressed, message_id=message_id)
+        [refused] = answered(answers, message_id)
+        publisher.send("register_subject", suppressed, message_id=message_id)
+        [again] = answered(answers, message_id, times=2)
+
+    assert refused["problem"]["type"] == "urn:casekeeper:problem:registration-needs-review"
+    assert again == refused
+    assert registered(service) == before
+    letters = answers.dead_letters()
+    assert [dict(letter.headers)["ck-error"] for letter in letters] == [b"RuleRefused"] * 2
+    assert all(letter.value for letter in letters)
 
 
 def test_a_refusal_stays_the_same_when_the_message_comes_again(service, settings, publisher, answers) -> None:

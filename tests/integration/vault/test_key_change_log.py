@@ -27,6 +27,7 @@ TABLES = {
     "destruction": "certificate_id",
     "destroyed_person": "subject_id",
     "destroyed_scope": "scope_id",
+    "suppression": "mac",
 }
 
 

@@ -22,7 +22,7 @@ from vault.restoring import restore_keys
 from vault.sealing import SealedValue, event_key, unseal
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
-TABLES = ("key_root", "key_scope", "key_node", "destruction", "destroyed_person", "destroyed_scope")
+TABLES = ("key_root", "key_scope", "key_node", "destruction", "destroyed_person", "destroyed_scope", "suppression")
 KILLED = 9
 
 
@@ -50,14 +50,18 @@ def test_the_restored_cluster_is_the_lost_one_row_for_row_and_goes_on(keys, logg
     facts = seal_people(logged, 40)
     certificate = uuid4()
     logged.destroy(certificate, AT, [facts[0].subject_id], [])
+    logged.suppression.enter([b"ada"], AT)
     logged._changes.dump()
     facts += seal_people(logged, 9)
+    logged.suppression.enter([b"bob"], AT)
     lost = rows(keys)
 
     restored(empty_cluster, folder)
 
     assert rows(empty_cluster) == lost
+    assert len(lost["suppression"]) == 2
     again = empty_cluster.open(changes=folder)
+    assert [again.suppression.has_any([name], AT) for name in (b"ada", b"bob", b"cyd")] == [True, True, False]
     assert all_open(again, facts[2:])
     assert all_erased(again, facts[:2], certificate)
     with pytest.raises(Fenced):

@@ -33,6 +33,7 @@ CERTIFICATE: dict[str, Any] = {
     "certified_at": at(4),
     "inbox_keys_destroyed_by": at(50),
     "index_residue_until": at(55),
+    "suppressed_until": at(58),
     "events": {"fenced": FENCED, "destroyed": DESTROYED, "certified": CERTIFIED},
     "processes": {"acknowledged": 3, "unanswered": 0},
     "scopes": [{"scope_id": SCOPE, "category": "medical", "case_id": None}],
