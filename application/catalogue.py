@@ -74,6 +74,8 @@ _ALL = (
                people.register_subject, INTAKE, CASEWORK, **_made),
     _operation("register_reviewed_subject", "Register a person after review", people_bodies.RegisterSubjectSchema,
                people.register_reviewed_subject, OFFICER, **_made, **_four_eyes),
+    _operation("start_engagement", "Start a person's next engagement", people_bodies.RegisterSubjectSchema,
+               people.start_engagement, INTAKE, CASEWORK, ids=_SUBJECT, inbox=False, **_made),
     _operation("open_case", "Open a case", case_bodies.OpenCaseSchema, casework.open_case, INTAKE, CASEWORK, **_made),
     _operation("submit_intake", "Submit an intake", case_bodies.SubmitIntakeSchema,
                casework.submit_intake, INTAKE, CASEWORK, ids=_CASE, **_made),

@@ -41,6 +41,7 @@ _PERSON = {
 BODIES: Mapping[str, Mapping[str, Any]] = {
     "register_subject": _PERSON,
     "register_reviewed_subject": _PERSON,
+    "start_engagement": _PERSON,
     "open_case": {"subject_id": _SUBJECT, "kind": "second_opinion"},
     "submit_intake": _INTAKE,
     "amend_intake": _INTAKE,

@@ -43,6 +43,12 @@ class Person:
                 "identity": self._erasures.show_field(record, "identity"),
                 "notices": [],
             }
+        elif self._subject is not None and record.type == "EngagementStarted":
+            self._subject |= {
+                "engagement": record.data["engagement"],
+                "language": record.data["language"],
+                "identity": self._erasures.show_field(record, "identity"),
+            }
         elif self._subject is not None and record.type == "NoticeServed":
             notice = {"policy_version": record.data["notice_version"], "language": record.data["language"]}
             self._subject["notices"].append(notice | {"at": instant(record.occurred_at)})

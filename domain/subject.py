@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Self
 from uuid import UUID
 
+from domain import rules
 from domain.aggregate import DecidingAggregate
 from domain.certificates import Certificate, CertificateDecisions
 from domain.consents import Consent
 from domain.disclosures import Disclosure
+from domain.errors import RuleRefused
 from domain.events.base import Context
-from domain.events.person import NoticeServed, SubjectRegistered
+from domain.events.person import EngagementStarted, NoticeServed, SubjectRegistered
 from domain.holds import Hold
 from domain.rights import RightsRequest
 from domain.sealed import SealedField, SealedPart
@@ -40,6 +42,14 @@ class Subject(DecidingAggregate, CertificateDecisions):
         """Return whether the whole person is fenced: nothing new about them is recorded."""
         return self.fenced_under is not None
 
+    def check_engaged(self) -> None:
+        """Raise :class:`RuleRefused` unless the person's identity is there still.
+
+        Nothing new is begun under it otherwise: what an erasure has left would be told whose it is.
+        """
+        if self.fenced or self.identity is None or self.identity.part.scope_id in self.fenced_scopes:
+            raise RuleRefused(rules.IDENTITY_ERASED, subject_id=self.id)
+
     def concerned(self) -> tuple[UUID, ...]:
         """Return the person themselves."""
         return (self.id,)
@@ -60,12 +70,29 @@ class Subject(DecidingAggregate, CertificateDecisions):
             identity=identity,
         )
 
+    def start_engagement(self, context: Context, event_id: UUID, language: str, identity: SealedPart) -> None:
+        """Begin the next engagement with the identity as it is now; requests received before do not reach into it."""
+        self.check_engaged()
+        self.record(
+            EngagementStarted,
+            context,
+            event_id,
+            engagement=self.engagement + 1,
+            language=language,
+            identity=identity,
+        )
+
     def serve_notice(self, context: Context, event_id: UUID, notice_version: str) -> None:
         """Record that the notice of a policy version was shown; once per version."""
         if notice_version not in self.notices:
             self.record(NoticeServed, context, event_id, notice_version=notice_version, language=self.language)
 
     def on_SubjectRegistered(self, event: SubjectRegistered) -> None:  # noqa: D102
+        self.engagement = event.engagement
+        self.language = event.language
+        self.identity = event.sealed_field("identity")
+
+    def on_EngagementStarted(self, event: EngagementStarted) -> None:  # noqa: D102
         self.engagement = event.engagement
         self.language = event.language
         self.identity = event.sealed_field("identity")

@@ -60,6 +60,7 @@ CREATE TABLE view_case_page_tasks (
 CREATE INDEX ON view_case_page_tasks (case_id);
 """
 
+_SET_IDENTITY = update("view_case_page_people", "subject_id", "identity")
 _TOUCH = update("view_case_page_cases", "case_id", "updated_at")
 _ASSIGN = update("view_case_page_cases", "case_id", "assignee", "updated_at")
 _CLOSE = update("view_case_page_cases", "case_id", "state", "closed_at", "closed_reason", "updated_at")
@@ -70,6 +71,11 @@ _COMPLETE = update("view_case_page_tasks", "task_id", "done_at")
 def _registered(record: Record, writes: Writes) -> None:
     row = {"subject_id": record.stream, "identity": writes.sealed(record, "identity")}
     writes.add(insert("view_case_page_people"), record.stream, row)
+
+
+def _engaged(record: Record, writes: Writes) -> None:
+    row = {"subject_id": record.stream, "identity": writes.sealed(record, "identity")}
+    writes.add(_SET_IDENTITY, record.stream, row)
 
 
 def _opened(record: Record, writes: Writes) -> None:
@@ -154,7 +160,7 @@ class CasePage(ReadModel):
     """Cases with all that is shown on their page."""
 
     name = "case_page"
-    version = 1
+    version = 2
     tables = _TABLES
     sealed = (
         SealedColumn("view_case_page_people", "identity"),
@@ -165,6 +171,7 @@ class CasePage(ReadModel):
     )
     handlers: ClassVar[Handlers] = {
         "SubjectRegistered": _registered,
+        "EngagementStarted": _engaged,
         "CaseOpened": _opened,
         "IntakeSubmitted": _submitted,
         "IntakeAmended": _amended,

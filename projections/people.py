@@ -1,4 +1,4 @@
-"""The ``people`` view: one person each, identity sealed.
+"""The ``people`` view: one person each, identity sealed, as of their latest engagement.
 
 States: ``registered``, ``fenced`` (being erased whole), ``erased`` (whole).
 """
@@ -28,6 +28,7 @@ CREATE TABLE view_people (
 );
 """
 
+_SET_IDENTITY = update("view_people", "subject_id", "language", "identity")
 _SET_STATE = update("view_people", "subject_id", "state")
 
 
@@ -41,6 +42,15 @@ def _registered(record: Record, writes: Writes) -> None:
         "identity": writes.sealed(record, "identity"),
     }
     writes.add(insert("view_people"), record.stream, row)
+
+
+def _engaged(record: Record, writes: Writes) -> None:
+    row = {
+        "subject_id": record.stream,
+        "language": record.data["language"],
+        "identity": writes.sealed(record, "identity"),
+    }
+    writes.add(_SET_IDENTITY, record.stream, row)
 
 
 def _fenced(record: Record, writes: Writes) -> None:
@@ -57,10 +67,15 @@ class People(ReadModel):
     """People by id."""
 
     name = "people"
-    version = 2
+    version = 3
     tables = _TABLES
     sealed = (SealedColumn("view_people", "identity"),)
-    handlers: ClassVar[Handlers] = {"SubjectRegistered": _registered, "ErasureFenced": _fenced, PURGE: _erased}
+    handlers: ClassVar[Handlers] = {
+        "SubjectRegistered": _registered,
+        "EngagementStarted": _engaged,
+        "ErasureFenced": _fenced,
+        PURGE: _erased,
+    }
 
 
 def person(cursor: Cursor, subject_id: UUID) -> dict[str, Any] | None:

@@ -13,8 +13,8 @@ from api.endpoints import command, query
 from api.json_answers import tagged_response
 from api.reads import AFTER, find, parameters, wait_for_view
 from api.request_scope import caller, rooms
-from api.sample import ID, IDENTITY, MADE, TIME
-from api.shapes import IDENTIFIER, INSTANT, TEXT, one_of, opened, ref, thing
+from api.sample import ID, IDENTITY, MADE, TIME, done
+from api.shapes import IDENTIFIER, INSTANT, NUMBER, TEXT, one_of, opened, ref, thing
 from application.permissions import READERS
 from projections import people
 
@@ -32,6 +32,14 @@ _EXAMPLE = {"id": ID, "state": "registered", "language": "en", "registered_at": 
 
 command(blueprint, "/v1/subjects", "register_subject", ref("Made"), MADE)
 command(blueprint, "/v1/subjects/reviewed", "register_reviewed_subject", ref("Made"), MADE)
+
+command(
+    blueprint,
+    "/v1/subjects/<uuid:subject_id>/engagements",
+    "start_engagement",
+    thing(id=IDENTIFIER, engagement=NUMBER, receipt=ref("Receipt")),
+    done(engagement=2),
+)
 
 
 @query(

@@ -19,6 +19,7 @@ Ids = dict[str, UUID]
 def open_case(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:
     """Open a case for a registered person."""
     subject = work.person(body["subject_id"])
+    subject.check_engaged()
     case_id = work.new_id()
     work.made(Case.open(work.context, work.new_id(), case_id, subject.id, body["kind"], subject.engagement))
     return {"id": str(case_id)}

@@ -10,7 +10,7 @@ from application.suppression import check_not_suppressed
 from application.unit_of_work import UnitOfWork
 from domain.consents import ConsentTerms
 from domain.events.consent import ConsentWithdrawn
-from domain.events.person import SubjectRegistered
+from domain.events.person import EngagementStarted, SubjectRegistered
 from domain.sealed import KeyScope
 from domain.subject import Subject
 
@@ -39,6 +39,25 @@ def register_reviewed_subject(work: UnitOfWork, ids: Ids, body: dict[str, Any]) 
     subject = work.made(Subject.register(work.context, event_id, subject_id, body["language"], identity))
     subject.serve_notice(work.context, work.new_id(), version)
     return {"id": str(subject_id)}
+
+
+def start_engagement(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:
+    """Begin a person's next engagement: new data goes under new keys, what was erased stays erased."""
+    version = body["notice"]["policy_version"]
+    work.policies.check_in_force(version, work.now)
+    subject, event_id = work.person(ids["subject_id"]), work.new_id()
+    subject.check_engaged()
+    identity = work.seal(
+        subject.id,
+        EngagementStarted,
+        event_id,
+        "identity",
+        KeyScope(subject.id, "identity", None, subject.engagement + 1),
+        {**body["identity"], "time_zone": body["time_zone"]},
+    )
+    subject.start_engagement(work.context, event_id, body["language"], identity)
+    subject.serve_notice(work.context, work.new_id(), version)
+    return {"id": str(subject.id), "engagement": subject.engagement}
 
 
 def grant_consent(work: UnitOfWork, ids: Ids, body: dict[str, Any]) -> dict[str, Any]:

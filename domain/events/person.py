@@ -18,6 +18,15 @@ class SubjectRegistered(CreatedEvent):
 
 
 @published
+class EngagementStarted(Event):
+    """The person engaged the service once more: what is recorded from here on is sealed under keys of its own."""
+
+    engagement: Number
+    language: Language
+    identity: SealedIdentity
+
+
+@published
 class NoticeServed(Event):
     """The privacy notice of one policy version was shown to the person (policy clause 1.1)."""
 

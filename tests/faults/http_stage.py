@@ -225,6 +225,9 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     f"POST {_DISCLOSURE}/denial": _on_disclosure(SECOND, "deny_disclosure"),
     f"POST {_DISCLOSURE}/cancellation": _on_disclosure(MANAGER, "cancel_disclosure"),
     f"POST {_DISCLOSURE}/release": _on_disclosure(MANAGER, "release_disclosure", authorised=True),
+    f"POST {_SUBJECT}/engagements": lambda s: Ready(
+        INTAKE, {"subject_id": s.person()}, body=BODIES["start_engagement"]
+    ),
     f"POST {_SUBJECT}/holds": lambda s: Ready(OFFICER, {"subject_id": s.person()}, body=BODIES["place_hold"]),
     f"GET {_SUBJECT}/holds": lambda s: Ready(REGULATOR, {"subject_id": s.hold()["subject_id"]}),
     f"POST {_SUBJECT}/holds/{{hold_id}}/release": lambda s: Ready(OFFICER, s.hold(), body={}),

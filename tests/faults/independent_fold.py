@@ -79,6 +79,10 @@ def _people(views: Facts, type_: str, stream: str, data: Record, record: Record)
         identity = _part(record, "identity")
         views["people"][stream] = {"state": "registered", "language": data["language"], "identity": identity}
         views["case_page"][stream] = {"identity": identity}
+    elif type_ == "EngagementStarted":
+        identity = _part(record, "identity")
+        views["people"][stream] |= {"language": data["language"], "identity": identity}
+        views["case_page"][stream] = {"identity": identity}
     elif type_ == "ErasureFenced" and data["whole_person"]:
         views["people"][stream]["state"] = "fenced"
         for consent in views["consents"].values():

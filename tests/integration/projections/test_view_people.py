@@ -54,6 +54,27 @@ def test_the_state_follows_the_erasure_of_the_whole_person(feed):
     assert states == ["registered", "fenced", "erased"]
 
 
+def engaged(subject: str, scope_id: str) -> dict:
+    data, sealed = {"engagement": 2, "language": "es"}, {"identity": part(subject, "identity", scope_id)}
+    return event("EngagementStarted", subject, data, sealed=sealed)
+
+
+def test_a_new_engagement_brings_the_identity_of_now_and_an_older_erasure_leaves_it(feed):
+    people = feed(People())
+    people.take(registered(ANA, uid(10)), engaged(ANA, uid(20)), keys_destroyed(ANA, [uid(10)], whole=False))
+
+    shown = people.ask(person, UUID(ANA))
+    assert shown["language"] == "es"
+    assert shown["identity"] == kept(part(ANA, "identity", uid(20)), ANA, "EngagementStarted", "identity")
+
+
+def test_an_engagement_taken_in_after_the_purge_is_a_tombstone(feed):
+    people = feed(People())
+    people.take(registered(ANA, uid(10)), keys_destroyed(ANA, [uid(20)], whole=False), engaged(ANA, uid(20)))
+
+    assert people.ask(person, UUID(ANA))["identity"] == TOMBSTONE
+
+
 def test_a_person_whose_registration_is_taken_in_after_the_purge_is_erased(feed):
     people = feed(People())
     people.take(keys_destroyed(ANA, [uid(10)], whole=True), registered(BEN, uid(11)))

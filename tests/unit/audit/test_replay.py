@@ -136,6 +136,22 @@ class TestHistory:
         assert state["erasures"][0]["withheld"] == [{"scope_id": uid(103), "ground": "legal_hold"}]
 
 
+class TestEngagements:
+    def test_the_latest_with_its_identity_and_the_earlier_one_s_in_the_history(self):
+        log = Log()
+        first, second = part(ANNA, "identity", IDENTITY_SCOPE), part(ANNA, "identity", uid(205))
+        log.add("SubjectRegistered", ANNA, [ANNA], SERVICE, {"engagement": 1, "language": "en"}, {"identity": first})
+        started = {"engagement": 2, "language": "de"}
+        log.add("EngagementStarted", ANNA, [ANNA], SERVICE, started, {"identity": second})
+
+        found = replay_anna(log=log)
+
+        shown = {"sealed": {"category": "identity", "scope_id": uid(205)}}
+        subject = found["state"]["subject"]
+        assert (subject["engagement"], subject["language"], subject["identity"]) == (2, "de", shown)
+        assert found["history"][0]["sealed"]["identity"]["sealed"]["scope_id"] == IDENTITY_SCOPE
+
+
 class TestHolds:
     def test_each_with_what_came_too_late(self):
         log, hold_id, late_id = Log(), uid(701), uid(702)
