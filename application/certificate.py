@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from application import inbox_keys, signed_documents
+from application.erasure_plan import review_date
 from application.signing_keys import current_key, public_jwk
 from application.unit_of_work import UnitOfWork
 from domain.certificate_form import CERTIFICATE, FORMAT, SUPPLEMENT, payload_of
@@ -15,7 +17,7 @@ from domain.events.base import Event
 from domain.instants import instant
 from domain.policy import PolicyVersion
 from domain.registry import Kind, fields_of
-from domain.rights import CertifiedErasure, months_after
+from domain.rights import CertifiedErasure
 from domain.sealed import KeyScope
 from domain.subject import Subject
 from vault.blind_index import residue_until
@@ -130,7 +132,7 @@ def _certificate(work: UnitOfWork, subject: Subject, request_id: UUID, run: Cert
         },
         "processes": _processes(run),
         "scopes": [_scope(s, scopes[s]) for s in destroyed.scope_ids if s in scopes],
-        "withheld": _withheld(run, scopes, work.policies.in_force(fenced.timestamp)),
+        "withheld": _withheld(run, scopes, subject, work.policies.in_force(fenced.timestamp)),
         "root_epochs": {"before": destroyed.root_epoch_before, "after": destroyed.root_epoch_after},
         "fingerprints": list(destroyed.fingerprints),
         "views": dict(certified.view_positions),
@@ -166,15 +168,21 @@ def _scope(scope_id: UUID, scope: KeyScope) -> dict[str, Any]:
     return {"scope_id": str(scope_id), "category": scope.category, "case_id": case_id}
 
 
-def _withheld(run: CertifiedErasure, scopes: dict[UUID, KeyScope], policy: PolicyVersion) -> list[dict[str, Any]]:
-    """Return what was withheld, why, and when it is looked at again by the policy under which it was fenced."""
-    fenced = run.fenced
-    found = []
-    for scope_id, ground in zip(fenced.withheld, fenced.withheld_grounds, strict=True):
-        rule = policy.withholding.get(scopes[scope_id].category)
-        review = instant(months_after(fenced.timestamp, rule.review_after_months)) if rule else None
-        found.append({**_scope(scope_id, scopes[scope_id]), "ground": ground, "review_date": review})
-    return found
+def _withheld(
+    run: CertifiedErasure, scopes: Mapping[UUID, KeyScope], subject: Subject, policy: PolicyVersion
+) -> list[dict[str, Any]]:
+    """Return what was withheld, why, and when it is looked at again: by the hold that stood when it was fenced, or by
+    the policy in force then.
+    """
+    at = run.fenced.timestamp
+    return [
+        {
+            **_scope(scope_id, scopes[scope_id]),
+            "ground": ground,
+            "review_date": review_date(policy, subject, scopes[scope_id], at),
+        }
+        for scope_id, ground in zip(run.fenced.withheld, run.fenced.withheld_grounds, strict=True)
+    ]
 
 
 def _owed(notice: Notice) -> dict[str, Any]:

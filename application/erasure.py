@@ -161,9 +161,10 @@ class ErasureSaga:
             return
         plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request_id)
         rest = tuple(scope_id for scope_id in plan.erasable if scope_id not in request.fenced.scope_ids)
-        if not rest:
+        if not rest and plan.withheld.keys() <= set(request.fenced.withheld):
             return
-        subject.extend_fence(work.context, work.new_id(), request_id, rest)
+        withheld = {**dict(zip(request.fenced.withheld, request.fenced.withheld_grounds, strict=True)), **plan.withheld}
+        subject.extend_fence(work.context, work.new_id(), request_id, rest, withheld)
         work.fence([Fence(scope_id, "scope", request.fenced.certificate_id, work.now) for scope_id in rest])
         work.append()
 

@@ -59,7 +59,7 @@ def preview_json(
             {
                 **_entry(s, scopes[s]),
                 "ground": ground,
-                "review_date": instant(_review_date(policy, subject, scopes[s], now)),
+                "review_date": review_date(policy, subject, scopes[s], now),
             }
             for s, ground in plan.withheld.items()
         ],
@@ -75,10 +75,13 @@ def resume_erasures(work: UnitOfWork, subject: Subject) -> None:
             subject.resume_erasure(work.context, work.new_id(), request.id, plan)
 
 
-def _review_date(policy: PolicyVersion, subject: Subject, key: KeyScope, now: datetime) -> datetime:
-    if hold := subject.held(key):
-        return hold.terms.review_date
-    return months_after(now, policy.withholding[key.category].review_after_months)
+def review_date(policy: PolicyVersion, subject: Subject, key: KeyScope, at: datetime) -> str | None:
+    """Return when to look again at what is withheld at a moment, by a hold or by the policy in force then."""
+    if hold := subject.held(key, at):
+        return instant(hold.terms.review_date)
+    if key.category in policy.withholding:
+        return instant(months_after(at, policy.withholding[key.category].review_after_months))
+    return None
 
 
 def _entry(scope_id: UUID, key: KeyScope) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain import rules
+from domain.erasure_runs import ErasureRuns
 from domain.errors import RuleRefused
 from domain.events.base import Context
 from domain.events.certificate import (
@@ -24,7 +25,7 @@ from domain.events.certificate import (
     RecipientNotifiedOfErasure,
 )
 from domain.events.rights import ErasureCertified
-from domain.rights import RightsDecisions, months_after
+from domain.rights import months_after
 
 MONTHS_TO_TELL = 1
 """How long after the destruction every recipient is to be told (GDPR Art. 19, with the month of Art. 12(3))."""
@@ -63,7 +64,7 @@ class Certificate:
     documents: tuple[str, ...] = ()
 
 
-class CertificateDecisions(RightsDecisions):
+class CertificateDecisions(ErasureRuns):
     """The part of a person's aggregate that decides about what follows a certified erasure.
 
     An erasure that was resumed has several certificates, one for each run; ``certificates`` has all of them by their

@@ -50,9 +50,10 @@ class Hold:
     ineffective: tuple[Ineffective, ...] = ()
     released_at: datetime | None = None
 
-    def covers(self, key: KeyScope) -> bool:
-        """Return whether the hold keeps a key scope from erasure now."""
-        return self.state == "placed" and key.within(self.terms.categories, self.terms.case_ids)
+    def covers(self, key: KeyScope, at: datetime | None = None) -> bool:
+        """Return whether the hold keeps a key scope from erasure now, or had not been released at some time."""
+        stands = self.state == "placed" or (at is not None and self.released_at is not None and at < self.released_at)
+        return stands and key.within(self.terms.categories, self.terms.case_ids)
 
 
 class HoldDecisions(Decisions):
@@ -107,9 +108,12 @@ class HoldDecisions(Decisions):
         except KeyError:
             raise RuleRefused(rules.HOLD_UNKNOWN, hold_id=hold_id) from None
 
-    def held(self, key: KeyScope) -> Hold | None:
-        """Return the hold that keeps a key scope from erasure, the one to be looked at again last, or ``None``."""
-        covering = [hold for hold in self.holds.values() if hold.covers(key)]
+    def held(self, key: KeyScope, at: datetime | None = None) -> Hold | None:
+        """Return the hold that keeps a key scope from erasure, the one to be looked at again last, or ``None``.
+
+        ``at``: as of then, for something that was withheld at that time; else now.
+        """
+        covering = [hold for hold in self.holds.values() if hold.covers(key, at)]
         return max(covering, key=lambda hold: hold.terms.review_date, default=None)
 
     def has_holds(self) -> bool:

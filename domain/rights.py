@@ -19,13 +19,11 @@ from domain.events.rights import (
     ErasureFenced,
     ErasureKeysDestroyed,
     ErasurePreviewed,
-    ErasureResumed,
     ErasureWithheld,
     RequesterVerified,
     RightsRequestExtended,
     RightsRequestReceived,
     RightsRequestRefused,
-    SuppressionEntered,
 )
 from domain.holds import HoldDecisions
 from domain.preview_changes import preview_changes
@@ -285,51 +283,6 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
             withheld_grounds=tuple(plan.withheld.values()),
         )
 
-    def extend_fence(self, context: Context, event_id: UUID, request_id: UUID, scope_ids: tuple[UUID, ...]) -> None:
-        """Fence scopes that came into use while the first fence was being appended, under the same certificate."""
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
-        self.record(
-            ErasureFenced,
-            context,
-            event_id,
-            request_id=request_id,
-            certificate_id=fenced.certificate_id,
-            whole_person=fenced.whole_person,
-            scope_ids=(*fenced.scope_ids, *scope_ids),
-            withheld=fenced.withheld,
-            withheld_grounds=fenced.withheld_grounds,
-        )
-
-    def enter_suppression(self, context: Context, event_id: UUID, request_id: UUID, expires_at: datetime) -> None:
-        """Record that the person would be noticed when somebody brings them in again."""
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
-        self.record(
-            SuppressionEntered,
-            context,
-            event_id,
-            request_id=request_id,
-            certificate_id=fenced.certificate_id,
-            expires_at=expires_at,
-        )
-
-    def record_drain(
-        self, context: Context, event_id: UUID, request_id: UUID, acknowledged: int, unanswered: int
-    ) -> None:
-        """Record how many processes have let go of the keys, and how many have not said so in time."""
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
-        self.record(
-            ErasureDrained,
-            context,
-            event_id,
-            request_id=request_id,
-            certificate_id=fenced.certificate_id,
-            processes_acknowledged=acknowledged,
-            processes_unanswered=unanswered,
-        )
-
     def record_destruction(
         self, context: Context, event_id: UUID, request_id: UUID, destruction: DestroyedKeys
     ) -> None:
@@ -365,15 +318,6 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
             certificate_id=fenced.certificate_id,
             view_positions=dict(view_positions),
         )
-
-    def resume_erasure(self, context: Context, event_id: UUID, request_id: UUID, plan: ErasurePlan) -> None:
-        """Let an approved erasure go on that was held up, when ``plan`` erases more of it now; its clock runs on."""
-        request = self._check_erasure(request_id)
-        if request.state not in ("withheld", "certified"):
-            return
-        freed = any(scope_id in request.withheld for scope_id in plan.erasable)
-        if freed or (self.fenced_under is None and self._whole_person(request, plan)):
-            self.record(ErasureResumed, context, event_id, request_id=request_id)
 
     def request(self, request_id: UUID) -> RightsRequest:
         """Return one request. Raises :class:`RuleRefused` (404) when the person made no such request."""
@@ -436,20 +380,6 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
         self.fenced_scopes |= {s: event.certificate_id for s in event.scope_ids if s not in self.fenced_scopes}
         if event.whole_person and self.fenced_under is None:
             self.fenced_under = event.certificate_id
-
-    def on_ErasureWithheld(self, event: ErasureWithheld) -> None:  # noqa: D102
-        self._take_request(event, state="withheld", withheld=event.withheld)
-
-    def on_ErasureResumed(self, event: ErasureResumed) -> None:  # noqa: D102
-        runs = self.requests[event.request_id].runs()
-        nothing = {"fenced": None, "drained": None, "destroyed": None, "certified": None, "suppressed_until": None}
-        self._take_request(event, state="approved", earlier=runs, **nothing)
-
-    def on_SuppressionEntered(self, event: SuppressionEntered) -> None:  # noqa: D102
-        self._take_request(event, suppressed_until=event.expires_at)
-
-    def on_ErasureDrained(self, event: ErasureDrained) -> None:  # noqa: D102
-        self._take_request(event, state="drained", drained=event)
 
     def on_ErasureKeysDestroyed(self, event: ErasureKeysDestroyed) -> None:  # noqa: D102
         self._take_request(event, state="destroyed", destroyed=event)

@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 60
 NOT_NOW = (429, 503)
 THINGS = {
     "subject_id", "case_id", "recipient_id", "recipient_ids", "preview_id", "basis", "notice", "policy_version",
-    "valid_from", "valid_until", "due", "sent", "acknowledged", "destroyed", "report_id",
+    "valid_from", "valid_until", "due", "sent", "acknowledged", "destroyed", "report_id", "review_date",
 }  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "OPTIONS", "HEAD", "BREW")
 

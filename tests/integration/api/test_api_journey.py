@@ -10,6 +10,7 @@ from api_shapes import Documented
 
 from application.examples import BODIES
 from domain.instants import parse_instant
+from tests.new_people import new_person
 
 MEDICAL = {
     "reason": "Knee pain when climbing stairs",
@@ -213,6 +214,31 @@ def test_a_hold_is_placed_kept_to_released_and_comes_too_late(world, spec, told)
     assert (late["state"], late["ineffective"][0]["certificate_id"]) == ("ineffective", second["certificate_id"])
     assert [item["state"] for item in listed["items"]] == ["released", "ineffective"]
     assert by_a_manager.status_code == 403
+
+
+def test_somebody_erased_is_registered_again_by_an_officer_only(world, spec):
+    p = world.people
+    who = new_person(given_name="Dora")
+    subject = p.intake.post("/v1/subjects", who).json["id"]
+    engaged = p.intake.post(f"/v1/subjects/{subject}/engagements", {**who, "language": "de"})
+    engaged = spec.check(engaged, "POST", f"{SUBJECT}/engagements")
+    shown = p.manager.get(f"/v1/subjects/{subject}?after={engaged['receipt']['position']}").json
+    request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    path = f"/v1/requests/{request}"
+    p.officer.post(f"{path}/verification", BODIES["verify_requester"])
+    preview = p.officer.get(f"{path}/preview").json["preview_id"]
+    p.other_officer.post(f"{path}/approval", {"preview_id": preview})
+    found = certificate(p.officer, request).json
+    again = p.intake.post("/v1/subjects", who)
+    forbidden = p.intake.post("/v1/subjects/reviewed", who)
+    reviewed = spec.check(p.officer.post("/v1/subjects/reviewed", who), "POST", "/v1/subjects/reviewed")
+
+    assert (engaged["engagement"], shown["language"]) == (2, "de")
+    assert found["suppressed_until"].endswith("-01-01T00:00:00.000000Z")
+    assert (again.status_code, again.json["type"]) == (409, "urn:casekeeper:problem:registration-needs-review")
+    assert "Dora" not in again.text
+    assert forbidden.status_code == 403
+    assert reviewed["id"] != subject
 
 
 def test_erasure_from_request_to_certificate_and_tombstones(world, spec, told):
