@@ -1,8 +1,9 @@
 """The ``search_index`` view: the blind index by which a person is found, and the change of its key.
 
-A *source* is a sealed value that people are found by: a person's identity, or an intake's insurance. Its *tags*
-(``vault.blind_index``) are made by opening it, under the key of the epoch in force, and are all that a search compares.
-The sealed value is kept beside them: for the tags of the next epoch, and because a tag alone confirms nothing.
+A *source* is a sealed value that people are found by: a person's identity, as of their latest engagement, or an
+intake's insurance. Its *tags* (``vault.blind_index``) are made by opening it, under the key of the epoch in force, and
+are all that a search compares. The sealed value is kept beside them: for the tags of the next epoch, and because a tag
+alone confirms nothing.
 
 An epoch is ``building`` (tags are made, nobody searches it), ``current`` or ``retired`` (its key is destroyed, then its
 tags are deleted). Each step is one transaction of :meth:`SearchIndex.tick`, so the change goes on wherever it was
@@ -99,6 +100,16 @@ def _registered(record: Record, writes: Writes) -> None:
     writes.add(insert("view_search_index_sources"), record.stream, row)
 
 
+def _engaged(record: Record, writes: Writes) -> None:
+    row = {
+        "source_id": record.stream,
+        "subject_id": record.stream,
+        "made_at": record.occurred,
+        "value": writes.sealed(record, "identity"),
+    }
+    writes.add(_AMEND, record.stream, row)
+
+
 def _answered(record: Record, writes: Writes) -> None:
     row = {
         "source_id": record.data["intake_id"],
@@ -113,11 +124,12 @@ class SearchIndex(ReadModel):
     """People by what they are called, when they were born, how they are reached and what insurers number them."""
 
     name = "search_index"
-    version = 1
+    version = 2
     tables = _TABLES
     sealed = (SealedColumn("view_search_index_sources", "value"),)
     handlers: ClassVar[Handlers] = {
         "SubjectRegistered": _registered,
+        "EngagementStarted": _engaged,
         "IntakeSubmitted": _answered,
         "IntakeAmended": _answered,
     }
@@ -146,7 +158,7 @@ class SearchIndex(ReadModel):
         if purged:
             cursor.execute(_DELETE_PURGED, (purged,))
         brought = [record for record in records if record.type != PURGE]
-        ids = {r.stream if r.type == "SubjectRegistered" else r.data["intake_id"] for r in brought}
+        ids = {r.data.get("intake_id", r.stream) for r in brought}
         found = _sources(cursor, "source_id = ANY(%s::uuid[])", (list(ids),))
         if not found:
             # Purging needs no key, so it waits for none.

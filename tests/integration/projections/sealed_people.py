@@ -40,12 +40,18 @@ def tag(key: bytes, field: str, term: str) -> int:
 
 
 def sealed(
-    vault: Vault, record: dict[str, Any], field: str, category: str, value: Any, case: UUID | None = None
+    vault: Vault,
+    record: dict[str, Any],
+    field: str,
+    category: str,
+    value: Any,
+    case: UUID | None = None,
+    engagement: int = 1,
 ) -> dict:
     """Return the record with one value sealed into it for its person."""
     subject = UUID(record["subject_ids"][0])
     binding = Binding(subject, UUID(record["stream_id"]), UUID(record["event_id"]), record["type"], 1, field)
-    scope = vault.scope(KeyScope(subject, category, case, 1))
+    scope = vault.scope(KeyScope(subject, category, case, engagement))
     return {**record, "sealed": {**record["sealed"], field: vault.seal(scope, category, binding, value).to_json()}}
 
 
@@ -54,6 +60,13 @@ def registered(vault: Vault, subject: str, at: str = "2026-03-01T10:00:00.000000
     data = {"engagement": 1, "language": "en"}
     record = event("SubjectRegistered", subject, data, at=at, event_id=str(uuid4()))
     return sealed(vault, record, "identity", "identity", {**ADA, **identity})
+
+
+def engaged(vault: Vault, subject: str, **identity: Any) -> dict[str, Any]:
+    """Return the start of a person's second engagement: Ada, but for what is said, under a key scope of its own."""
+    data = {"engagement": 2, "language": "en"}
+    record = event("EngagementStarted", subject, data, event_id=str(uuid4()))
+    return sealed(vault, record, "identity", "identity", {**ADA, **identity}, engagement=2)
 
 
 def answered(

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sealed_people import ADA, ADAS_TERMS, answered, registered, scope_of, tag
+from sealed_people import ADA, ADAS_TERMS, answered, engaged, registered, scope_of, tag
 from view_records import CASE, CERTIFICATE, OTHER_CASE, TOMBSTONE, keys_destroyed, uid
 
 from domain.errors import InvalidInput, KeysUnavailable, RecordUnfit
@@ -57,6 +57,26 @@ def test_what_a_person_is_found_by_becomes_tags_under_the_key_of_the_epoch(index
     assert tags(index) == expected(vault, ada, ADAS_TERMS) | by_number
     assert index.ask(current_epoch) == EPOCH
     assert index.rows("view_search_index_epochs", "epoch, state") == [(EPOCH, "current")]
+
+
+@pytest.mark.parametrize("batches", ["one", "each its own"])
+def test_a_person_engaged_anew_is_found_by_the_identity_of_now(index, vault, ada, batches):
+    records = registered(vault, ada, family_name="Before"), engaged(vault, ada, family_name="After")
+    (index.take if batches == "one" else index.take_one_by_one)(*records)
+
+    assert found(index, vault, family_name="after") == [ada]
+    assert found(index, vault, family_name="before") == []
+    assert len(index.rows("view_search_index_sources", "source_id")) == 1
+
+
+def test_an_erasure_of_the_first_engagement_leaves_the_second_found_and_one_of_the_second_does_not(index, vault, ada):
+    first, second = registered(vault, ada), engaged(vault, ada, family_name="After")
+    index.take(first, second, keys_destroyed(ada, [scope_of(first, "identity")], whole=False))
+    left = found(index, vault, family_name="after")
+    index.take(keys_destroyed(ada, [scope_of(second, "identity")], whole=False))
+
+    assert left == [ada]
+    assert tags(index) == set()
 
 
 def test_no_value_is_in_the_tables_in_clear(index, vault, ada):
