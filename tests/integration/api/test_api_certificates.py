@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from api_shapes import Documented
 from api_world import environment
+from test_api_sessions import signed_in
 
 from application import signed_documents
 from application.examples import BODIES
@@ -261,3 +262,65 @@ def test_what_is_asked_for_wrongly_is_said(files, reached, unreachable):
     assert unknown == (1, "", "Error: no such signed certificate\n")
     for arguments in ((), (UUID(int=1), "--public-key"), ("--verify", files.jws), ("--public-key", "--log")):
         assert casekeeper(*arguments, **unreachable)[0] == 2
+
+
+# -- an erasure that was held up in part and went on later -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def twice(world):
+    """A person erased in two runs, a hold having kept the medical data: the two certificates, the first one first."""
+    p = world.people
+    subject, case = world.registered()
+    p.intake.post(f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+    held = {**BODIES["place_hold"], "scope": {"categories": ["medical"], "case_ids": None}}
+    hold = p.officer.post(f"/v1/subjects/{subject}/holds", held).json["id"]
+    request = p.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    at = f"/v1/requests/{request}"
+    p.officer.post(f"{at}/verification", BODIES["verify_requester"])
+    p.other_officer.post(f"{at}/approval", {"preview_id": p.officer.get(f"{at}/preview").json["preview_id"]})
+    deadline = time.monotonic() + 60
+    while p.officer.get(f"{at}/certificate").status_code != 200:
+        assert time.monotonic() < deadline
+    p.officer.post(f"/v1/subjects/{subject}/holds/{hold}/release")
+    while not (shown := p.officer.get(f"{at}/certificate").json)["preceding"]:
+        assert time.monotonic() < deadline
+    return SimpleNamespace(request=request, first=shown["preceding"][0], second=shown)
+
+
+def test_by_the_request_the_latest_certificate_is_fetched_and_the_earlier_one_is_named(twice, reached):
+    by_request = casekeeper(twice.request, **reached)
+    by_first, by_second = (casekeeper(each["certificate_id"], **reached) for each in (twice.first, twice.second))
+
+    named = f"the request has an earlier certificate, too: {twice.first['certificate_id']}\n"
+    assert by_request == (0, f"{twice.second['jws']}\n", named)
+    assert by_first == (0, f"{twice.first['jws']}\n", "")
+    assert by_second == (0, f"{twice.second['jws']}\n", "")
+
+
+def test_each_of_the_two_is_checked_by_itself_and_the_log_bears_it_out(twice, files, reached, unreachable, tmp_path):
+    settings = {**unreachable, "CASEKEEPER_EVENTS_DSN": reached["CASEKEEPER_EVENTS_DSN"]}
+    for number, each in enumerate((twice.first, twice.second)):
+        one = tmp_path / f"{number}.jws"
+        one.write_text(each["jws"])
+        status, said, complaints = casekeeper("--verify", one, "--key", files.keys, "--log", **settings)
+        assert (status, complaints) == (0, "")
+        assert f"certificate {each['certificate_id']} of request {twice.request} holds" in said
+        assert "the log bears it out" in said
+        assert "supplements more" not in said
+
+
+def test_each_of_the_two_has_its_page_and_they_name_each_other(world, twice):
+    browser, _ = signed_in(world, world.token("privacy_officer", "rights"))
+    first, second = twice.first["certificate_id"], twice.second["certificate_id"]
+    page = f"/requests/{twice.request}/certificate"
+    latest, by_link = browser.get(page), browser.get(f"/certificates/{first}")
+    earlier, unknown = browser.get(by_link.location), browser.get(f"{page}?certificate={twice.request}")
+
+    link = '<a href="{}?certificate={}">'
+    assert by_link.location == f"{page}?certificate={first}"
+    assert f"casekeeper keys certificate {second} " in latest.text
+    assert f"casekeeper keys certificate {first} " in earlier.text
+    assert link.format(page, first) in latest.text
+    assert link.format(page, second) in earlier.text
+    assert unknown.status_code == 404
