@@ -53,6 +53,11 @@ def search(world, spec) -> Callable[..., Any]:
     return ask
 
 
+def registered(world, **identity: Any) -> tuple[str, str]:
+    """Register a person with a date of birth and open a case; return their ids."""
+    return world.registered(**{"birth_date": "1970-02-03", **identity})
+
+
 def ids(answer: Any) -> list[str]:
     return [item["id"] for item in answer["items"]]
 
@@ -64,7 +69,7 @@ def reads_since(world, head: int) -> list[dict[str, Any]]:
 
 def test_a_person_is_found_whatever_the_spelling(world, search, name):
     identity = {"given_name": "Zo\u00eb", "family_name": f"O\u2019{name}", "email": f"{name}@b\u00fccher.example"}
-    subject, _ = world.registered(**identity)
+    subject, _ = registered(world, **identity)
 
     for asked in (
         {"given_name": "zoe", "family_name": f"O'{name.upper()}"},
@@ -89,7 +94,7 @@ def test_a_person_is_found_whatever_the_spelling(world, search, name):
 
 
 def test_everything_given_must_match(world, search, name):
-    world.registered(family_name=name)
+    registered(world, family_name=name)
 
     assert ids(search(family_name=name, birth_date="1970-02-04")) == []
     assert ids(search(family_name=name, email="ada@example.net")) == []
@@ -98,8 +103,8 @@ def test_everything_given_must_match(world, search, name):
 
 
 def test_two_people_of_one_name_are_told_apart_by_their_dates_of_birth(world, search, name):
-    older, _ = world.registered(family_name=name, birth_date="1950-01-01")
-    younger, _ = world.registered(family_name=name, birth_date="1990-01-01")
+    older, _ = registered(world, family_name=name, birth_date="1950-01-01")
+    younger, _ = registered(world, family_name=name, birth_date="1990-01-01")
     found = search(family_name=name, given_name="Ada")
 
     assert [(item["id"], item["identity"]["birth_date"]) for item in found["items"]] == [
@@ -109,7 +114,7 @@ def test_two_people_of_one_name_are_told_apart_by_their_dates_of_birth(world, se
 
 
 def test_a_person_is_found_by_the_number_an_insurer_knows_them_under(world, search, name):
-    subject, case = world.registered(family_name=name)
+    subject, case = registered(world, family_name=name)
     body = json.loads(json.dumps(BODIES["submit_intake"]))
     body["answers"]["insurance"] = {"insurer": "Example Mutual", "member_number": f"{name}-77"}
     world.people.intake.post(f"/v1/cases/{case}/intakes", body)
@@ -120,7 +125,7 @@ def test_a_person_is_found_by_the_number_an_insurer_knows_them_under(world, sear
 
 
 def test_the_list_pages_through_everybody_once(world, search, name):
-    people = [world.registered(family_name=name)[0] for _ in range(5)]
+    people = [registered(world, family_name=name)[0] for _ in range(5)]
     seen, cursor = [], ""
     while True:
         page = search(f"&limit=2{cursor}", family_name=name, given_name="Ada")
@@ -143,7 +148,7 @@ def test_an_officer_may_search_too_and_nobody_else(world, name):
 
 
 def test_a_search_is_recorded_with_who_was_found_and_nothing_of_what_was_asked(world, search, name):
-    subject, _ = world.registered(family_name=name)
+    subject, _ = registered(world, family_name=name)
     before = world.log.head()
     search(family_name=name, birth_date="1970-02-03")
     search(family_name=name, birth_date="1971-02-03")
@@ -156,8 +161,8 @@ def test_a_search_is_recorded_with_who_was_found_and_nothing_of_what_was_asked(w
 
 
 def test_a_stranger_who_shares_a_tag_is_neither_shown_nor_recorded(world, search, name):
-    subject, _ = world.registered(family_name=name)
-    stranger, _ = world.registered(family_name=f"{name}x")
+    subject, _ = registered(world, family_name=name)
+    stranger, _ = registered(world, family_name=f"{name}x")
     search(family_name=name, given_name="Ada")
     with psycopg2.connect(world.settings.views_dsn) as connection, connection.cursor() as cursor:
         cursor.execute(
@@ -184,7 +189,7 @@ def previewed(world, subject: str) -> tuple[str, str]:
 
 
 def test_who_is_fenced_is_not_found_though_the_view_has_them_still_and_no_cursor_tells_of_them(world, search, name):
-    people = [world.registered(family_name=name)[0] for _ in range(3)]
+    people = [registered(world, family_name=name)[0] for _ in range(3)]
     asked = {"family_name": name, "given_name": "Ada"}
     assert ids(search(**asked)) == people[::-1]
     request, preview = previewed(world, people[1])
@@ -210,8 +215,8 @@ def test_who_is_fenced_is_not_found_though_the_view_has_them_still_and_no_cursor
 
 
 def test_who_is_erased_is_not_found_and_leaves_no_tag_and_the_certificate_gives_the_date(world, search, spec, name):
-    erased, _ = world.registered(family_name=name)
-    other, _ = world.registered(family_name=name)
+    erased, _ = registered(world, family_name=name)
+    other, _ = registered(world, family_name=name)
     assert ids(search(family_name=name, given_name="Ada")) == [other, erased]
     request, preview = previewed(world, erased)
     world.people.other_officer.post(f"/v1/requests/{request}/approval", {"preview_id": preview})
@@ -282,7 +287,7 @@ def test_a_search_waits_for_the_position_it_names(world, name):
     asked = {"family_name": name, "given_name": "Ada"}
     with world.projector.paused():
         threading.Event().wait(0.2)
-        subject, _ = world.registered(family_name=name)
+        subject, _ = registered(world, family_name=name)
         position = world.log.head()
         behind = manager.post(f"{SEARCH}?after={position}", asked)
     caught_up = world.people.manager.post(f"{SEARCH}?after={position}", asked)
@@ -292,7 +297,7 @@ def test_a_search_waits_for_the_position_it_names(world, name):
 
 
 def test_keys_that_are_away_are_an_outage(world, monkeypatch, name):
-    world.registered(family_name=name)
+    registered(world, family_name=name)
     position = world.log.head()
     assert world.people.manager.post(f"{SEARCH}?after={position}", {"email": "a@example.org"}).status_code == 200
 
@@ -310,7 +315,7 @@ def test_logs_and_metrics_say_nothing_of_what_was_asked(world, name):
     root, stream = logging.getLogger(), io.StringIO()
     before = root.handlers, root.level, sys.excepthook, threading.excepthook
     configure(stream=stream)
-    subject, _ = world.registered(family_name=name)
+    subject, _ = registered(world, family_name=name)
     try:
         found = world.people.manager.post(
             f"{SEARCH}?after={world.log.head()}", {"family_name": name, "given_name": "Ada"}
