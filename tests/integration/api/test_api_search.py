@@ -26,6 +26,7 @@ from application.examples import BODIES
 from application.logging import configure
 from application.wiring import build_saga
 from domain.errors import KeysUnavailable
+from domain.rights import DueErasure
 
 SEARCH = "/v1/subjects/search"
 MARK = "Zq7Marker"
@@ -201,7 +202,7 @@ def test_who_is_fenced_is_not_found_though_the_view_has_them_still_and_no_cursor
             {"request_id": request, "subject_id": people[1]},
             {"preview_id": preview},
         )
-        build_saga(world.service).fence(UUID(people[1]), UUID(request), uuid4())
+        build_saga(world.service).fence(DueErasure(UUID(people[1]), UUID(request), uuid4()))
         pages, cursor = [], ""
         for _ in range(2):
             page = world.people.manager.post(f"{SEARCH}?limit=1{cursor}", asked).json

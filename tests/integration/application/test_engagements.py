@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from application import erasure
-from application.erasure import ErasureSaga
 from application.service import Service
 from application.unit_of_work import UnitOfWork
 from domain.errors import ConcurrencyConflict, Fenced, RuleRefused
@@ -26,14 +25,8 @@ class Person(Made):
 
     def erase(self, scope: dict[str, Any] | None = None) -> str:
         request = self.approved_erasure(scope)
-        self.run(request)
+        self.run_saga(request)
         return request
-
-    def run(self, request: str) -> None:
-        saga, ids = ErasureSaga(self.service.resources, self.service.clock), (UUID(self.subject), UUID(request))
-        saga.fence(*ids, uuid4())
-        saga.destroy(*ids, uuid4())
-        saga.certify(*ids, uuid4(), {"people": self.service.log.head()})
 
     def new_case(self) -> str:
         case = self.do(INTAKE, "open_case", body("open_case", subject_id=self.subject)).body["id"]
@@ -110,7 +103,7 @@ def test_an_erasure_asked_for_before_leaves_the_new_engagement_alone(person: Per
     person.engage()
     person.new_case()
 
-    person.run(request)
+    person.run_saga(request)
 
     states = {engagement: set() for engagement in (1, 2)}
     for (_, engagement, _), state in person.scopes().items():
@@ -131,8 +124,8 @@ def test_an_engagement_between_plan_and_fence_is_not_erased(person: Person, monk
 
     monkeypatch.setattr(erasure, "plan_erasure", plan_then_engage)
     with pytest.raises(ConcurrencyConflict):
-        person.run(request)
-    person.run(request)
+        person.run_saga(request)
+    person.run_saga(request)
 
     assert person.scopes()[("identity", 2, False)] == "live"
 
@@ -145,7 +138,7 @@ def test_a_hold_released_later_erases_nothing_of_the_next_engagement(person: Per
     person.new_case()
 
     person.do(OFFICER, "release_hold", {}, subject_id=person.subject, hold_id=hold)
-    person.run(request)
+    person.run_saga(request)
 
     scopes = person.scopes()
     assert scopes[("medical", 1, True)] == "destroyed"

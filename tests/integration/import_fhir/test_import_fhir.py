@@ -15,6 +15,7 @@ from cli.import_inbox import PUBLISHER
 from cli.own_publisher import own_publisher
 from consumers import topics
 from consumers.clients import consumer
+from domain.rights import DueErasure
 
 ALLERGY = {
     "resourceType": "AllergyIntolerance",
@@ -218,4 +219,4 @@ def _fence(copy, subject_id):
     copy.service.execute("verify_requester", officer, both, {"method": "telephone", "outcome": "verified"})
     preview = copy.service.execute("preview_erasure", officer, both, {}).body["preview_id"]
     copy.service.execute("approve_erasure", second, both, {"preview_id": preview})
-    build_saga(copy.service).fence(UUID(subject_id), request_id, uuid4())
+    build_saga(copy.service).fence(DueErasure(UUID(subject_id), request_id, uuid4()))
