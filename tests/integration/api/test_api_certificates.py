@@ -298,12 +298,14 @@ def test_by_the_request_the_latest_certificate_is_fetched_and_the_earlier_one_is
     assert by_second == (0, f"{twice.second['jws']}\n", "")
 
 
-def test_each_of_the_two_is_checked_by_itself_and_the_log_bears_it_out(twice, files, reached, unreachable, tmp_path):
+def test_each_of_the_two_is_checked_by_itself_and_the_log_bears_it_out(twice, reached, unreachable, tmp_path):
+    keys = tmp_path / "keys.json"
+    casekeeper("--public-key", "--out", keys, **reached)
     settings = {**unreachable, "CASEKEEPER_EVENTS_DSN": reached["CASEKEEPER_EVENTS_DSN"]}
     for number, each in enumerate((twice.first, twice.second)):
         one = tmp_path / f"{number}.jws"
         one.write_text(each["jws"])
-        status, said, complaints = casekeeper("--verify", one, "--key", files.keys, "--log", **settings)
+        status, said, complaints = casekeeper("--verify", one, "--key", keys, "--log", **settings)
         assert (status, complaints) == (0, "")
         assert f"certificate {each['certificate_id']} of request {twice.request} holds" in said
         assert "the log bears it out" in said
