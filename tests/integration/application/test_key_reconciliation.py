@@ -64,7 +64,8 @@ def test_what_is_fenced_and_not_destroyed_is_left_to_its_erasure(settings, tmp_p
     service = build_service(settings)
     [person] = registered(service, 1)
     whole = opened(service)
-    monkeypatch.setattr(ErasureSaga, "destroy", lambda *_: None)
+    monkeypatch.setattr(ErasureSaga, "drain", lambda *_: {})
+    monkeypatch.setattr(ErasureSaga, "destroy", lambda *_: {})
     monkeypatch.setattr(ErasureSaga, "certify", lambda *_: None)
     with pytest.raises(RuleRefused, match="not certified"):
         erased(service, person)
