@@ -36,11 +36,19 @@ def build_resources(settings: Settings) -> Resources:
     """Open store and vault as they are. Raises ``KeysUnavailable``, ``KeyringMismatch``."""
     return Resources(
         log=ObservedLog(settings.events_dsn, heads=settings.home_path / "heads"),
-        vault=Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path),
+        vault=open_vault(settings),
         policies=Policies.load(),
         mapper=RecordMapper(),
         index_days=settings.index_days,
     )
+
+
+def open_vault(settings: Settings) -> Vault:
+    """Open the vault with its key change log, without which no destruction may be finished.
+
+    Raises ``KeysUnavailable``, ``KeyringMismatch``.
+    """
+    return Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
 
 
 def build_saga(service: Service) -> ErasureSaga:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import click
 
 from api.dev_tokens import DevIssuer
 from application.settings import Settings
+from application.wiring import open_vault
 from cli.demo_calls import Calls, Refused
 from cli.demo_people import PEOPLE, bundles, number_of
 from cli.demo_story import Member, Story
@@ -20,7 +21,6 @@ from cli.fhir.publishing import Result
 from cli.import_run import ImportOptions, run_import
 from domain.errors import LogUnavailable
 from ops.health import says_ready
-from vault.vault import Vault
 
 READY_SECONDS = 180.0
 BEGUN = "demonstration-begun"
@@ -43,11 +43,8 @@ def command() -> None:
         raise click.ClickException("no copy is running: start it with casekeeper up")
     url = f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host}:{settings.port}"  # noqa: S104
     _wait_ready(url)
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
-    try:
+    with closing(open_vault(settings)) as vault:
         issuer = DevIssuer(settings, vault)
-    finally:
-        vault.close()
     click.echo(f"importing {PEOPLE} people")
     cast = import_people(settings)
     try:

@@ -5,30 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import click
 
 from application.key_reconciliation import reconcile_keys
 from application.settings import Settings
-from application.wiring import build_resources, now
+from application.wiring import build_resources, now, open_vault
 from cli import keys_certificate
 from cli.bars import bar
 from domain.errors import KeyringMismatch
 from vault.change_log import ChangeLog
 from vault.installation import inspect
-from vault.vault import Vault
+from vault.verification import Finding
 
 _MARKS = {True: "ok     ", False: "WRONG  "}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One thing checked: its name, whether it is as it should be, and what was found."""
-
-    name: str
-    ok: bool
-    found: str
 
 
 @click.group("keys")
@@ -56,14 +47,14 @@ def verify(as_json: bool) -> None:
     Example:
       casekeeper keys verify
     """
-    lines = []
-    for line in _checked(Settings.load()):
-        lines.append(line)
+    findings = []
+    for finding in _checked(Settings.load()):
+        findings.append(finding)
         if not as_json:
-            click.echo(f"{_MARKS[line.ok]}{line.name:<16}{line.found}")
+            click.echo(f"{_MARKS[finding.ok]}{finding.name:<16}{finding.found}")
     if as_json:
-        click.echo(json.dumps({"checks": [asdict(line) for line in lines]}))
-    if not all(line.ok for line in lines):
+        click.echo(json.dumps({"checks": [asdict(finding) for finding in findings]}))
+    if not all(finding.ok for finding in findings):
         raise SystemExit(1)
 
 
@@ -79,9 +70,7 @@ def rotate(every: bool) -> None:
     Example:
       casekeeper keys rotate --all
     """
-    settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
-    with closing(vault), bar("renewing keys") as moved:
+    with closing(open_vault(Settings.load())) as vault, bar("renewing keys") as moved:
         renewed = vault.renew_all(now(), moved)
     click.echo(f"{renewed.nodes} nodes have a new key; root key of epoch {renewed.epoch}")
 
@@ -106,19 +95,21 @@ def dump(log_lost: bool) -> None:
     click.echo(f"generation {end.generation}: {end.length} bytes in {settings.keys_log_path}")
 
 
-def _checked(settings: Settings) -> Iterator[Line]:
+def _checked(settings: Settings) -> Iterator[Finding]:
     try:
         resources = build_resources(settings)
     except KeyringMismatch as mismatch:
-        yield Line("together", False, str(mismatch))
+        yield Finding("together", False, str(mismatch))
         return
     with closing(resources.log) as events, closing(resources.vault) as vault:
         done = reconcile_keys(events, vault)
-        yield Line("fences", True, f"{done.fences} compared with the keys")
+        yield Finding("fences", True, f"{done.fences} compared with the keys")
         for again in done.again:
-            yield Line("destroyed again", False, f"certificate {again.certificate_id}: {again.keys} keys had come back")
+            found = f"certificate {again.certificate_id}: {again.keys} keys had come back"
+            yield Finding("destroyed again", False, found)
         with bar("opening keys") as moved:
             findings = vault.verify(moved)
             first = next(findings)
-        for finding in (first, *findings):
-            yield Line(finding.name, finding.ok, finding.found)
+        # The first opens all keys, which is what takes long; the bar is for that alone.
+        yield first
+        yield from findings

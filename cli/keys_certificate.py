@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 from uuid import UUID
@@ -13,11 +14,10 @@ from application import signed_documents
 from application.certificate_checks import Document, check, check_against_log, left_out, lines_of
 from application.settings import Settings
 from application.signing_keys import public_keys
-from application.wiring import now
+from application.wiring import now, open_vault
 from domain.errors import DocumentInvalid, NotFound
 from domain.record import Record
 from store.log import EventLog
-from vault.vault import Vault
 
 _File = click.Path(exists=True, dir_okay=False, path_type=Path)
 _Out = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -133,12 +133,8 @@ def _fetch(identifier: UUID) -> list[str]:
 
 
 def _published() -> list[dict[str, str]]:
-    settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location)
-    try:
+    with closing(open_vault(Settings.load())) as vault:
         return public_keys(vault, now())
-    finally:
-        vault.close()
 
 
 def _text(file: Path) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
 from api.tokens import TOKEN_ROLES
 from application.settings import Settings
+from application.wiring import open_vault
 from domain.registry import ACTOR_ID
 from domain.vocabulary import PURPOSES_OF_USE
-from vault.vault import Vault
 
 
 @click.command("token")
@@ -36,8 +38,5 @@ def command(roles: tuple[str, ...], actor: str, purpose: str, lifetime: int) -> 
     if not ACTOR_ID.conforms(actor):
         raise click.BadParameter("must be 1 to 64 letters, digits and _.:-", param_hint="--actor")
     settings = Settings.load()
-    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, changes=settings.keys_log_path)
-    try:
+    with closing(open_vault(settings)) as vault:
         click.echo(DevIssuer(settings, vault).issue(actor, list(roles), purpose, lifetime))
-    finally:
-        vault.close()

@@ -1,9 +1,12 @@
-"""``casekeeper keys verify``, as an operator types it, on whole and on damaged keys."""
+"""``casekeeper keys``, as an operator types it, on whole and on damaged keys."""
 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -11,6 +14,10 @@ import pytest
 from application.settings import Settings
 from application.wiring import build_service
 from tests.keys_story import casekeeper, closed, erased, kept_aside, new_installation, opened, registered
+from vault.change_file import ChangeFolder
+from vault.change_replay import replay
+from vault.forgetting import REWRAPPED
+from vault.vault import Vault
 
 
 @pytest.fixture
@@ -120,3 +127,27 @@ def test_a_lost_log_is_begun_anew_on_demand_only(settings):
     service = build_service(settings)
     assert opened(service) == whole
     closed(service)
+
+
+class _StoppedError(Exception):
+    """Stands for a process that ended at a step."""
+
+
+def test_a_command_that_finishes_what_another_process_left_has_it_in_the_log_first(settings):
+    service = build_service(settings)
+    [person] = registered(service, 1)
+    closed(service)
+
+    def stop(step: str) -> None:
+        if step == REWRAPPED:
+            raise _StoppedError
+
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, after_step=stop)
+    with closing(vault), pytest.raises(_StoppedError):
+        vault.destroy(uuid4(), datetime.now(UTC), [person], [])
+    assert replay(ChangeFolder(settings.keys_log_path)).root().epoch == 1
+
+    assert casekeeper(settings, "keys", "certificate", "--public-key").returncode == 0
+
+    assert len(list(settings.keyring_location.folders[0].glob("root-*.key"))) == 1
+    assert replay(ChangeFolder(settings.keys_log_path)).root().epoch == 2
