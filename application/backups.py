@@ -70,6 +70,12 @@ def write_manifest(folder: Path, content: Content) -> list[File]:
     return files
 
 
+def give_name(part: Path, folder: Path) -> None:
+    """Give a whole backup its name, durably."""
+    part.rename(folder)
+    _sync(folder.parent)
+
+
 def read_manifest(folder: Path, moved: Callable[[int, int], None] = lambda done, all_: None) -> Content:
     """Check every file of a backup against its manifest; ``moved`` is told how many bytes of how many were read.
 
@@ -89,7 +95,7 @@ def read_manifest(folder: Path, moved: Callable[[int, int], None] = lambda done,
         raise RestoreRefused(f"{MANIFEST} cannot be read") from None
     done, all_ = 0, sum(file.size for file in files)
     for file in files:
-        if _inside(folder, file.path) is None or _hashed(folder, file.path) != file:
+        if not _is_inside(folder, file.path) or _hashed(folder, file.path) != file:
             raise RestoreRefused(f"{file.path} is not what the manifest says")
         done += file.size
         moved(done, all_)
@@ -118,9 +124,9 @@ def _content(manifest: dict[str, Any]) -> Content:
     )
 
 
-def _inside(folder: Path, path: str) -> Path | None:
+def _is_inside(folder: Path, path: str) -> bool:
     whole = (folder / path).resolve()
-    return whole if whole.is_relative_to(folder.resolve()) and whole.is_file() else None
+    return whole.is_relative_to(folder.resolve()) and whole.is_file()
 
 
 def _file(folder: Path, path: Path) -> File:

@@ -58,11 +58,7 @@ def check_against_log(
     """
     certificate = said[0]
     by_id = {str(record.event_id): record for record in records}
-    documents = {
-        r.data["number"]: r.data["document"]
-        for r in records
-        if r.type == "CertificateSigned" and r.data["certificate_id"] == certificate["certificate_id"]
-    }
+    documents = _documents(records, certificate["certificate_id"])
     failures = [
         f"{_name(number)}: the log has not this document at its number"
         for number, line in enumerate(lines)
@@ -76,13 +72,14 @@ def check_against_log(
 
 def left_out(said: Sequence[Document], records: Sequence[Record]) -> int:
     """Return how many supplements the log has that the file has not: recorded since it was written."""
-    known = {document["number"] for document in said[1:]}
-    recorded = {
-        record.data["number"]
-        for record in records
-        if record.type == "CertificateSigned" and record.data["certificate_id"] == said[0]["certificate_id"]
-    }
-    return len(recorded - known - {0})
+    known = {0, *(document["number"] for document in said[1:])}
+    return len(_documents(records, said[0]["certificate_id"]).keys() - known)
+
+
+def _documents(records: Sequence[Record], certificate_id: str) -> dict[int, str]:
+    """Return number → signed document of a certificate, as the log has them."""
+    signed = (record.data for record in records if record.type == "CertificateSigned")
+    return {data["number"]: data["document"] for data in signed if data["certificate_id"] == certificate_id}
 
 
 def _certificate_failures(certificate: Document) -> list[str]:

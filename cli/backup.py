@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from application.backups import EVENTS, KEYS, Content, File, copy_generation, write_manifest
+from application.backups import EVENTS, KEYS, Content, File, copy_generation, give_name, write_manifest
 from application.settings import Settings
 from domain.errors import RestoreRefused
 from domain.instants import instant
@@ -74,16 +73,6 @@ def back_up(events_dsn: str, keys_dsn: str, keys_log: Path, folder: Path, now: d
     files = write_manifest(part, Content(instant(now), log_id, head, installation_id, generation))
     give_name(part, folder)
     return files
-
-
-def give_name(part: Path, folder: Path) -> None:
-    """Give a whole backup its name."""
-    part.rename(folder)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _say(console: Console, text: str) -> None:

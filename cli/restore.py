@@ -19,6 +19,7 @@ from ops.grants import grant
 from ops.owned_databases import stopped_databases
 from store.log import EventLog
 from store.migrate import EVENTS_MIGRATIONS, migrate
+from vault.change_file import ChangeFolder
 from vault.connections import Connections
 from vault.installation import installation_of, keyring_at
 from vault.keyring import Keyring
@@ -103,10 +104,10 @@ def put_back_events(events_dsn: str, source: Path) -> None:
 
 def _say_what_would_be(settings: Settings, source: Path, plan: Plan, keyring: Callable[[UUID], Keyring]) -> None:
     if plan.keys:
-        kept = any(settings.keys_log_path.glob("keys-*.log"))
+        kept = ChangeFolder(settings.keys_log_path).last_generation()
         folder = settings.keys_log_path if kept else source / KEYS
         keys = check_log(folder, keyring)
-        click.echo(f"keys: {sum(map(len, keys.rows.values()))} rows would come from {folder}; the keyring opens them")
+        click.echo(f"keys: {keys.count()} rows would come from {folder}; the keyring opens them")
     else:
         click.echo("keys: there already")
     click.echo(f"events: {'would be put back' if plan.events else 'there already'}")

@@ -160,16 +160,18 @@ class Forget(ReadModel):
             if saga["step"] == "destroyed":
                 with _noted(errors, saga):
                     self._certify(cursor, saga)
-        for error in errors.values():
-            raise error
+        if errors:
+            raise next(iter(errors.values()))
 
     def _destroy(self, sagas: Sequence[Mapping[str, Any]], errors: dict[UUID, CasekeeperError]) -> None:
+        """Drain and destroy together what is fenced; put what fails into ``errors``."""
         for step in (self._port.drain, self._port.destroy):
             going = [_erasure(saga) for saga in sagas if UUID(saga["id"]) not in errors]
             if going:
                 errors.update(step(going))
         for saga in sagas:
             if UUID(saga["id"]) not in errors:
+                # The event of the fence may not have come round yet: it then calls for nothing.
                 self._note_asked(saga, "fenced")
 
     def _certify(self, cursor: Cursor, saga: Mapping[str, Any]) -> None:

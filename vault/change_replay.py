@@ -62,6 +62,10 @@ class ReplayedKeys:
                 return node_of(row)
         raise KeyringMismatch("the key change log is damaged: it has no top of the tree")
 
+    def count(self) -> int:
+        """Return how many rows there are in all tables together."""
+        return sum(map(len, self.rows.values()))
+
     def destroyed_and_there(self) -> int:
         """Return how many keys have a row although their destruction is on record."""
         return len(self.rows["key_node"].keys() & (self.rows["destroyed_scope"].keys() | self.rows["destroyed_person"]))
@@ -119,4 +123,5 @@ def _begun(header: dict[str, Any], end: Mark) -> ReplayedKeys:
 
 
 def _depth(node: Row) -> int:
+    """Return how far down a key is: 0 for people, less above them, 1 for data keys, which have no level."""
     return -int(node["level"]) if node["level"] is not None else 1

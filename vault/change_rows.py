@@ -25,8 +25,11 @@ RELATIONS = {
 }
 """The tables of keys and the suppression list, each with the column that names a row, in the order of putting back."""
 
-_PAGE = 2_000
 Row = dict[str, Any]
+_PAGE = 2_000
+_MARK = "SELECT generation, length, chain FROM key_log"
+_SEQS_SKIPPED = 1_000
+"""So far behind the last number in the log a restored cluster goes on."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,14 @@ def waiting(cursor: Cursor) -> bool:
 
 def take_mark(cursor: Cursor) -> Mark | None:
     """Return which part of the log holds all that does not wait here, its row locked; ``None`` before the first."""
-    cursor.execute("SELECT generation, length, chain FROM key_log FOR UPDATE")
-    row = cursor.fetchone()
-    return Mark(row[0], row[1], bytes(row[2])) if row else None
+    cursor.execute(f"{_MARK} FOR UPDATE")
+    return _mark(cursor)
 
 
 def read_mark(cursor: Cursor) -> Mark | None:
     """Return which part of the log holds all that does not wait here; ``None`` before the first."""
-    cursor.execute("SELECT generation, length, chain FROM key_log")
-    row = cursor.fetchone()
-    return Mark(row[0], row[1], bytes(row[2])) if row else None
+    cursor.execute(_MARK)
+    return _mark(cursor)
 
 
 def set_mark(cursor: Cursor, mark: Mark) -> None:
@@ -78,16 +79,13 @@ def set_mark(cursor: Cursor, mark: Mark) -> None:
 def take_changes(cursor: Cursor) -> list[Change]:
     """Take the changes that wait, in order."""
     cursor.execute("DELETE FROM key_change RETURNING seq, relation, gone, rows::text")
-    return sorted(
-        (Change(seq, relation, gone, json.loads(rows)) for seq, relation, gone, rows in cursor.fetchall()),
-        key=lambda change: change.seq,
-    )
+    return _changes(cursor)
 
 
 def read_changes(cursor: Cursor) -> list[Change]:
     """Return the changes that wait, in order, and leave them."""
-    cursor.execute("SELECT seq, relation, gone, rows::text FROM key_change ORDER BY seq")
-    return [Change(seq, relation, gone, json.loads(rows)) for seq, relation, gone, rows in cursor.fetchall()]
+    cursor.execute("SELECT seq, relation, gone, rows::text FROM key_change")
+    return _changes(cursor)
 
 
 def all_rows(cursor: Cursor, relation: str) -> Iterator[list[Row]]:
@@ -121,16 +119,15 @@ def go_on_from(cursor: Cursor, mark: Mark, last_seq: int, next_place: int) -> No
     """Make a cluster whose rows were put back go on where the log ends: what waits here is in the log."""
     cursor.execute("DELETE FROM key_change")
     set_mark(cursor, mark)
-    cursor.execute("SELECT setval(pg_get_serial_sequence('key_change', 'seq'), %s)", (last_seq + 1_000,))
+    cursor.execute("SELECT setval(pg_get_serial_sequence('key_change', 'seq'), %s)", (last_seq + _SEQS_SKIPPED,))
     cursor.execute("SELECT setval('person_place', %s, false)", (next_place,))
 
 
-def destroyed_and_there(cursor: Cursor) -> int:
-    """Return how many keys have a row although their destruction is on record."""
-    cursor.execute(
-        """
-        SELECT count(*) FROM key_node n
-        WHERE n.node_id IN (SELECT scope_id FROM destroyed_scope UNION ALL SELECT subject_id FROM destroyed_person)
-        """
-    )
-    return int(cursor.fetchone()[0])
+def _mark(cursor: Cursor) -> Mark | None:
+    row = cursor.fetchone()
+    return Mark(row[0], row[1], bytes(row[2])) if row else None
+
+
+def _changes(cursor: Cursor) -> list[Change]:
+    changes = (Change(seq, relation, gone, json.loads(rows)) for seq, relation, gone, rows in cursor.fetchall())
+    return sorted(changes, key=lambda change: change.seq)

@@ -165,3 +165,14 @@ def left_over(cursor: Cursor, certificate_ids: Collection[UUID]) -> int:
         {"ids": list(certificate_ids)},
     )
     return int(cursor.fetchone()[0])
+
+
+def destroyed_and_there(cursor: Cursor) -> int:
+    """Return how many keys have a row although their destruction is on record, under whichever certificate."""
+    cursor.execute(
+        """
+        SELECT count(*) FROM key_node n
+        WHERE n.node_id IN (SELECT scope_id FROM destroyed_scope UNION ALL SELECT subject_id FROM destroyed_person)
+        """
+    )
+    return int(cursor.fetchone()[0])

@@ -76,10 +76,9 @@ def insert_recall(cursor: Cursor, requests: Sequence[Request]) -> int:
     follow the order of the commits.
     """
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    cursor.execute("SELECT coalesce(max(number), 0) FROM recalled_scope")
-    last = int(cursor.fetchone()[0])
+    number = _latest(cursor) + 1
     rows = [
-        (scope_id, last + 1, request.certificate_id, request.at)
+        (scope_id, number, request.certificate_id, request.at)
         for request in requests
         for scope_id in sorted(request.scope_ids | _scopes_of(cursor, request.subject_ids))
     ]
@@ -96,8 +95,7 @@ def insert_recall(cursor: Cursor, requests: Sequence[Request]) -> int:
         page_size=len(rows) or 1,
     )
     cursor.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
-    cursor.execute("SELECT coalesce(max(number), 0) FROM recalled_scope")
-    return int(cursor.fetchone()[0])
+    return _latest(cursor)
 
 
 def answers(cursor: Cursor, number: int, lease: float, longest: float) -> Answers:
@@ -125,6 +123,11 @@ def remove_gone(cursor: Cursor, longest: float) -> None:
         """,
         (longest,),
     )
+
+
+def _latest(cursor: Cursor) -> int:
+    cursor.execute("SELECT coalesce(max(number), 0) FROM recalled_scope")
+    return int(cursor.fetchone()[0])
 
 
 def _scopes_of(cursor: Cursor, subject_ids: Collection[UUID]) -> set[UUID]:

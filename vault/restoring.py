@@ -35,7 +35,7 @@ _PAGE = 1_000
 
 @dataclass(frozen=True)
 class RestoredKeys:
-    """What was put back: how many rows, and the epoch of the root key in force."""
+    """What was put back: of which installation, how many rows, and the epoch of the root key in force."""
 
     installation_id: UUID
     rows: int
@@ -48,16 +48,16 @@ def bring_log(live: Path, backup: Path) -> bool:
     The log that was kept up to the end is the one that counts; the backup's copy is for when that is lost. Raises
     ``RestoreRefused`` when the log there is older than the backup's, or of another installation.
     """
-    ours, kept = ChangeFolder(live), ChangeFolder(backup)
-    newest, copy = ours.last_generation(), kept.last_generation()
+    log, copy = ChangeFolder(live), ChangeFolder(backup)
+    newest, copied = log.last_generation(), copy.last_generation()
     if not newest:
-        with ours.alone():
-            kept.copy(kept.end(copy), live)
+        with log.alone():
+            copy.copy(copy.end(copied), live)
         return False
-    if ours.installation(newest) != kept.installation(copy):
+    if log.installation(newest) != copy.installation(copied):
         raise RestoreRefused("the key change log in its folder is of another installation than the backup's")
-    there, here = ours.end(newest), kept.end(copy)
-    if (there.generation, there.length) < (here.generation, here.length):
+    log_end, copy_end = log.end(newest), copy.end(copied)
+    if (log_end.generation, log_end.length) < (copy_end.generation, copy_end.length):
         raise RestoreRefused("the key change log in its folder is older than the backup's: move it away")
     return True
 
@@ -105,11 +105,11 @@ def restore_keys(
             after_step(COMMITTED)
         except psycopg2.Error as error:
             raise unavailable(error) from None
-    return RestoredKeys(keys.installation_id, sum(map(len, keys.rows.values())), keys.root().epoch)
+    return RestoredKeys(keys.installation_id, keys.count(), keys.root().epoch)
 
 
 def _put_back(cursor: Cursor, keys: ReplayedKeys, moved: Callable[[int, int], None]) -> None:
-    done, all_ = 0, sum(map(len, keys.rows.values()))
+    done, all_ = 0, keys.count()
     for relation, rows in keys.rows.items():
         ordered = keys.nodes_from_the_top() if relation == "key_node" else iter(rows.values())
         for page in _pages(ordered):

@@ -36,7 +36,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 _ATTEMPTS = 5
 _log = structlog.get_logger(__name__)
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Vault:
             unseal(answer, sealed, field.binding)
         return answer
 
-    def _settled(self, work: Callable[[], T]) -> T:
+    def _settled(self, work: Callable[[], _T]) -> _T:
         """Return what was done with keys, done again if one may have been recalled meanwhile.
 
         So a process that was stopped between reading a key and using it answers with what is true when it runs again.

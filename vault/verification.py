@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import CasekeeperError, KeysUnavailable, Tampered
-from vault import change_rows, tree_rows
+from vault import change_rows, destruction_rows, tree_rows
 from vault.change_log import ChangeLog
 from vault.change_replay import ReplayedKeys, replay, spelled
 from vault.connections import Connections, transaction, unavailable
@@ -57,7 +57,7 @@ class Verification:
 
     def destroyed_gone(self) -> Finding:
         """Look for rows of keys whose destruction is on record."""
-        there = self._connections.read(change_rows.destroyed_and_there)
+        there = self._connections.read(destruction_rows.destroyed_and_there)
         destroyed = self._connections.read(tree_rows.count_destroyed)
         found = f"{destroyed} destroyed, none is there" if not there else f"{there} of {destroyed} have a row"
         return Finding("destroyed keys", not there, found)
