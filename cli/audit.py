@@ -66,9 +66,8 @@ def show(found: dict[str, Any], console: Console) -> None:
 def _ledger_lines(state: dict[str, Any]) -> list[str]:
     lines = [f"case {case['id']}: {case['state']}, {len(case['intakes'])} intakes" for case in state["cases"]]
     for consent in state["consents"]:
-        lines.append(
-            f"consent {consent['id']}: {consent['state']}, for {consent['purpose']}, until {consent['valid_until']}"
-        )
+        until = f"until {consent['valid_until']}" if consent["valid_until"] else "without an end"
+        lines.append(f"consent {consent['id']}: {consent['state']}, for {consent['purpose']}, {until}")
     for disclosure in state["disclosures"]:
         lines.append(f"disclosure {disclosure['id']}: {disclosure['state']}, for {disclosure['purpose']}")
         if facts := disclosure.get("allowed_by"):

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import click
 
 from application.logging import configure
-from domain.errors import CasekeeperError
+from application.settings import Settings
+from domain.errors import CasekeeperError, RetriableError
 from ops.errors import LocalServerError
 from ops.processes import forbid_core_dumps
 
@@ -76,12 +77,25 @@ def main() -> None:
     try:
         cli.main(prog_name="casekeeper")
     except (CasekeeperError, LocalServerError) as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(f"Error: {error}{_hint(error)}")
     except Exception as error:
         if not type(error).__module__.startswith("psycopg2"):
             raise
         # The driver's text can quote values of a row.
         sys.exit(f"Error: PostgreSQL refused ({getattr(error, 'pgcode', None) or type(error).__name__})")
+
+
+def _hint(error: Exception) -> str:
+    """Return what to do about an outage where no server is known at all: nothing runs in this home."""
+    if not isinstance(error, RetriableError):
+        return ""
+    try:
+        settings = Settings.load()
+    except (CasekeeperError, ValueError, KeyError):
+        return ""
+    if settings.events_dsn or settings.keys_dsn:
+        return ""
+    return f" (no copy runs in {settings.home_path}: start it with casekeeper up, or set CASEKEEPER_HOME to its folder)"
 
 
 if __name__ == "__main__":

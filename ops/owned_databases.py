@@ -15,8 +15,12 @@ from ops.servers import LocalServers, owner_dsns
 def running_databases(settings: Settings) -> Iterator[tuple[str, str]]:
     """Give the connection strings of the events and the keys database, as their owner, of whatever runs now.
 
-    Embedded servers that do not run are started for the time of the block. Raises LocalServerError.
+    Embedded servers that do not run are started for the time of the block. Raises LocalServerError, also where there
+    is no installation at all.
     """
+    clusters = {"pg-main": settings.events_dsn, "pg-keys": settings.keys_dsn}
+    if missing := [name for name, dsn in clusters.items() if not dsn and not (settings.home_path / name).exists()]:
+        raise LocalServerError(f"no installation in {settings.home_path}: no {' and no '.join(missing)}")
     left = Runtime.read(settings.home_path)
     if left is not None and left.is_live():
         yield owner_dsns()

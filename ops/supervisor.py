@@ -155,7 +155,7 @@ class Supervisor:
             self._write()
             raise GaveUp(
                 f"{kept.service.name} {what}, the {len(kept.deaths)}th time within {self._policy.within:.0f} s: "
-                f"giving up, see its log"
+                f"giving up, see logs/{kept.service.name}.log in the home folder"
             )
         wait = min(self._policy.longest, self._policy.first * 2 ** (len(kept.deaths) - 1))
         kept.state, kept.due = "waiting", now + wait

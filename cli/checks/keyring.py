@@ -24,16 +24,21 @@ def keyring(settings: Settings) -> Iterator[Finding]:
         problems = [problem for folder in location.folders for problem in _folder(settings, folder)]
     if not problems and settings.keys_dsn:
         problems = list(_together(settings, location))
+    elif not problems:
+        advice = "start the service: only beside its keys cluster can be seen whether it is the right one"
+        problems = [
+            Finding("keyring", "warning", f"{_named(location)}, not compared: no keys cluster is known", advice)
+        ]
     yield from problems or [Finding("keyring", "ok", _named(location))]
 
 
 def _folder(settings: Settings, folder: Path) -> Iterator[Finding]:
     if not folder.exists():
         if settings.keys_dsn and _has_keys(settings.keys_dsn):
-            shown, advice = f"missing: no folder {folder}", "mount its volume, or restore it: without it nothing opens"
+            shown, advice = f"missing: no folder {folder}", "mount its volume: without it nothing opens"
             yield Finding("keyring", "failed", shown, advice)
         else:
-            yield Finding("keyring", "warning", f"no folder {folder}", "it is made at the first start")
+            yield Finding("keyring", "warning", f"no folder {folder}", "it is made at the first start, and only then")
         return
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & 0o077:
