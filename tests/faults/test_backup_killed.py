@@ -21,7 +21,7 @@ BACKUP = (
     "vault.change_log:ChangeLog.dump",
     "application.backups:copy_generation",
     "application.backups:write_manifest",
-    "cli.backup:give_name",
+    "application.backups:give_name",
 )
 RESTORE = (
     "application.backups:read_manifest",
@@ -60,7 +60,7 @@ def typed(settings: Settings, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_backup_killed_at_any_step_is_none_and_the_next_is_whole(settings, whole, tmp_path, new_database, pg_main):
+def test_a_backup_killed_at_any_step_is_none_and_the_next_is_whole(settings, whole, tmp_path):
     for number, (where, when) in enumerate((where, when) for where in BACKUP for when in ("before", "after")):
         folder = tmp_path / f"backup-{number}"
         killed(settings, where, when, 1, "backup", "--to", str(folder))

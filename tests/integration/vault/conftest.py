@@ -62,3 +62,17 @@ def _installation(request: pytest.FixtureRequest, database: str, folder: Path) -
         both = folder / "keyring"
         return new_installation(database, both, Folders((both / "first", both / "second")))
     return new_installation(database, folder)
+
+
+@pytest.fixture
+def log_folder(tmp_path: Path) -> Path:
+    """Give the place of a key change log."""
+    return tmp_path / "keys-log"
+
+
+@pytest.fixture
+def logged(keys: Keys, log_folder: Path) -> Iterator[Vault]:
+    """Give the installation's vault, with a key change log."""
+    opened = keys.open(changes=log_folder)
+    yield opened
+    opened.close()

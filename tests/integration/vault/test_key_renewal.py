@@ -1,6 +1,5 @@
 """All keys above the data keys renewed: everything opens, nothing of before does, and a kill anywhere costs nothing."""
 
-import multiprocessing
 import os
 import shutil
 import threading
@@ -8,29 +7,18 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
+from key_rows import all_rows, keys_of_today, opens
+from vault_keys import KILLED, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import Tampered
-from vault import forgetting, renewal, tree_rows
+from vault import forgetting, renewal
 from vault.change_file import ChangeFolder
 from vault.change_replay import replay
 from vault.file_keyring import FileKeyring
 from vault.nodes import OpenedTree
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
-KILLED = 9
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "keys-log"
-
-
-@pytest.fixture
-def logged(keys, folder):
-    vault = keys.open(changes=folder)
-    yield vault
-    vault.close()
 
 
 @pytest.fixture(autouse=True)
@@ -40,15 +28,6 @@ def small_batches(monkeypatch):
 
 def fingerprints(keys, kinds):
     return dict(keys.sql("SELECT node_id, fingerprint::text FROM key_node WHERE kind = ANY (%s)", list(kinds)))
-
-
-def nodes(keys, vault):
-    ids = [row[0] for row in keys.sql("SELECT node_id FROM key_node")]
-    scopes = vault._connections.read(lambda cursor: tree_rows.scopes_by_id(cursor, ids))
-    return (
-        vault._connections.read(lambda cursor: tree_rows.paths(cursor, ids)),
-        {scope_id: record.scope for scope_id, record in scopes.items()},
-    )
 
 
 def test_every_node_has_a_new_key_and_every_data_key_is_the_same(keys, logged):
@@ -69,39 +48,29 @@ def test_every_node_has_a_new_key_and_every_data_key_is_the_same(keys, logged):
     assert keys.sql("SELECT count(*) FROM key_renewal WHERE finished_at IS NULL") == [(0,)]
 
 
-def test_what_was_copied_before_opens_nothing_written_after(keys, logged, tmp_path, folder):
+def test_what_was_copied_before_opens_nothing_written_after(keys, logged, tmp_path, log_folder):
     """Somebody had the keyring and the cluster, all of it, at one moment; then all keys were renewed."""
     facts = seal_people(logged, 6)
     [(installation,)] = keys.sql("SELECT installation_id FROM key_root")
     stolen = FileKeyring(shutil.copytree(keys.folder, tmp_path / "stolen"), installation)
-    old, scopes = nodes(keys, logged)
+    old, scopes = all_rows(keys, logged)
     then = OpenedTree(old, scopes, stolen.load_root)
     old_keys = [then.key(node.node_id) for node in old if node.kind != "data"]
     old_keys += [stolen.load_root(ref) for ref in stolen.roots()]
     assert sum(opens(key, node, scopes) for key in old_keys for node in old) == len(old)
 
     logged.renew_all(AT)
-    new, scopes = nodes(keys, logged)
+    new, scopes = all_rows(keys, logged)
 
     assert not any(opens(key, node, scopes) for key in old_keys for node in new)
-    today = [OpenedTree(new, scopes, logged._keyring.load_root).key(n.node_id) for n in new if n.kind != "data"]
-    today += [logged._keyring.load_root(ref) for ref in logged._keyring.roots()]
-    assert not any(opens(key, node, scopes) for key in today for node in old)
-    assert all_open(keys.open(changes=folder), facts)
-
-
-def opens(key, node, scopes):
-    try:
-        key.unwrap(node.wrapped, node.associated(scopes.get(node.node_id)))
-    except Tampered:
-        return False
-    return True
+    assert not any(opens(key, node, scopes) for key in keys_of_today(keys, logged) for node in old)
+    assert all_open(keys.open(changes=log_folder), facts)
 
 
 @pytest.mark.parametrize(
     ("step", "nth"), [*((step, 1) for step in (*renewal.STEPS, *forgetting.STEPS)), (renewal.BATCH_RENEWED, 4)]
 )
-def test_killed_at_a_step_and_started_again(keys, logged, folder, step, nth):
+def test_killed_at_a_step_and_started_again(keys, logged, log_folder, step, nth):
     facts = seal_people(logged, 14)
     above = fingerprints(keys, ["inner", "person"])
     reached = []
@@ -113,46 +82,41 @@ def test_killed_at_a_step_and_started_again(keys, logged, folder, step, nth):
                 os._exit(KILLED)
 
     def run():
-        keys.open(changes=folder, after_step=die).renew_all(AT)
+        keys.open(changes=log_folder, after_step=die).renew_all(AT)
 
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    process.join(60)
-    assert process.exitcode == KILLED
-    assert all_open(keys.open(changes=folder), facts)
+    assert in_a_child(run) == KILLED
+    assert all_open(keys.open(changes=log_folder), facts)
 
-    renewed = keys.open(changes=folder).renew_all(AT)
+    renewed = keys.open(changes=log_folder).renew_all(AT)
 
     twice = step == renewal.RENEWAL_RECORDED
     assert (renewed.nodes, renewed.epoch) == (len(above), 3 if twice else 2)
     assert not set(fingerprints(keys, ["inner", "person"]).values()) & set(above.values())
     assert len(list(keys.folder.glob("root-*.key"))) == 1
-    assert all_open(keys.open(changes=folder), facts)
-    held = replay(ChangeFolder(folder)).rows["key_node"]
+    assert all_open(keys.open(changes=log_folder), facts)
+    held = replay(ChangeFolder(log_folder)).rows["key_node"]
     assert {UUID(node_id) for node_id in held} == {row[0] for row in keys.sql("SELECT node_id FROM key_node")}
 
 
-def test_people_are_added_and_destroyed_meanwhile(keys, logged, folder):
+def test_people_are_added_and_destroyed_meanwhile(keys, logged, log_folder):
     facts = seal_people(logged, 30)
     certificate, new, problems, stop = uuid4(), [], [], threading.Event()
 
     def work():
         try:
-            vault = keys.open(changes=folder)
+            vault = keys.open(changes=log_folder)
             while not stop.is_set():
                 new.append(seal_fact(vault, uuid4()))
             vault.destroy(certificate, AT, [facts[0].subject_id], [facts[3].scope_id])
         except BaseException as problem:
             problems.append(problem)
 
-    threads = [threading.Thread(target=work)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=work)
+    thread.start()
     logged.renew_all(AT)
     stop.set()
-    for thread in threads:
-        thread.join()
-    again = keys.open(changes=folder)
+    thread.join()
+    again = keys.open(changes=log_folder)
 
     assert problems == []
     assert new

@@ -2,30 +2,18 @@
 
 import shutil
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from key_rows import Scopes, all_rows, keys_of_today, opens
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import Tampered
 from domain.sealed import KeyScope
-from vault import tree_rows
 from vault.nodes import OpenedTree
-from vault.primitives import SecretKey
 from vault.sealing import SealedValue, event_key, unseal
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
-
-
-def all_rows(keys, vault):
-    """Return every node and every scope there is now."""
-    ids = [row[0] for row in keys.sql("SELECT node_id FROM key_node")]
-
-    def read(cursor):
-        scopes = tree_rows.scopes_by_id(cursor, ids)
-        return tree_rows.paths(cursor, ids), {scope_id: record.scope for scope_id, record in scopes.items()}
-
-    return vault._connections.read(read)
 
 
 def old_rows_and_root(keys, vault, tmp_path):
@@ -36,24 +24,9 @@ def old_rows_and_root(keys, vault, tmp_path):
     return nodes, scopes, kept
 
 
-def keys_of_today(keys, vault):
-    """Return every key that can be had now: all nodes', the root's and the named secrets."""
-    nodes, scopes = all_rows(keys, vault)
-    tree = OpenedTree(nodes, scopes, vault._keyring.load_root)
-    roots = [vault._keyring.load_root(ref) for ref in vault._keyring.roots()]
-    return [tree.key(node.node_id) for node in nodes] + roots + [SecretKey(vault.secret(n)) for n in vault.secrets()]
-
-
-def opened_by(candidates, node, scopes: dict[UUID, KeyScope]):
+def opened_by(candidates, node, scopes: Scopes):
     """Return how many of the keys open an old row, in the place it had."""
-    found = 0
-    for key in candidates:
-        try:
-            key.unwrap(node.wrapped, node.associated(scopes.get(node.node_id)))
-            found += 1
-        except Tampered:
-            continue
-    return found
+    return sum(opens(key, node, scopes) for key in candidates)
 
 
 def test_no_surviving_key_opens_an_old_row_of_a_destroyed_person_and_the_old_root_would_have(keys, vault, tmp_path):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from vault_people import all_open, seal_fact, seal_people
 
@@ -237,5 +238,5 @@ def test_a_recall_is_not_taken_back(keys, vault):
     vault.recall([of_person(fact)])
 
     for statement in ("DELETE FROM recalled_scope", "UPDATE recalled_scope SET number = 0"):
-        with pytest.raises(Exception, match="append-only"):
+        with pytest.raises(psycopg2.Error, match="append-only"):
             keys.sql(statement)

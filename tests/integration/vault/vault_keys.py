@@ -118,5 +118,5 @@ def in_a_child(function, *arguments) -> int:
     """Return the exit status of a process of its own that did this."""
     process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
     process.start()
-    process.join(30)
+    process.join(60)
     return process.exitcode
