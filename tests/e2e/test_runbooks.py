@@ -40,6 +40,7 @@ def test_every_block_of_every_runbook_is_run_here() -> None:
     assert {page.name: len(blocks(page.name)) for page in FOLDER.glob("*.md") if blocks(page.name)} == {
         "keyring-loss.md": 1,
         "hsm-change.md": 2,
+        "restore.md": 1,
         "stuck-erasure.md": 2,
     }
 
@@ -69,6 +70,15 @@ def test_a_keyring_that_moves(copy: Copy, tmp_path: Path) -> None:
     assert not new.exists()
     assert set((tmp_path / "same blocks").read_bytes()) <= {0}
     assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+
+
+def test_a_backup(copy: Copy, tmp_path: Path) -> None:
+    [back_up] = blocks("restore.md")
+
+    said = typed(copy, back_up, BACKUPS=str(tmp_path))
+
+    assert (tmp_path / "2026-11-27" / "MANIFEST.json").exists()
+    assert re.search(r"^ok +change log +generation 2, \d+ bytes, complete$", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("number", [0, 1])
