@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from joserfc.jwk import OKPKey
+
+from vault.named_secrets import Secrets
 
 KEY_LIFE = timedelta(days=1)
 """How long new messages are encrypted to a key."""
@@ -28,19 +29,6 @@ SWEEP = timedelta(minutes=5)
 _PREFIX = "inbox-key-"
 _STAMP = "%Y%m%d%H%M%S"
 _KID = re.compile(r"(\d{14})-[0-9a-f]{8}")
-
-
-class Secrets(Protocol):
-    """The part of the vault that this needs."""
-
-    def secret(self, name: str) -> bytes:
-        """Return 32 random bytes kept by name, made at the first call."""
-
-    def secrets(self) -> list[str]:
-        """Return the names of all secrets that are kept."""
-
-    def destroy_secret(self, name: str) -> None:
-        """Destroy a secret."""
 
 
 def current_kid(vault: Secrets, now: datetime) -> str:

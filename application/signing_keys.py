@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from joserfc.jwk import OKPKey
 
 from application.eddsa import ALGORITHM
-from application.inbox_keys import Secrets
+from vault.named_secrets import Secrets
 
 _NAME = re.compile(r"certificate-key-\d{20}-[0-9a-f]{8}")
 _STAMP = "%Y%m%d%H%M%S%f"

@@ -23,6 +23,7 @@ from domain.subject import Subject
 from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
 from store.log import EventLog
 from store.new_ids import new_id
+from vault.blind_index import EPOCH_DAYS
 from vault.vault import Vault
 
 A = TypeVar("A", bound=DecidingAggregate)
@@ -37,7 +38,7 @@ class Resources:
     policies: Policies
     mapper: RecordMapper
     new_id: Callable[[], UUID] = new_id
-    index_days: int = 30
+    index_days: int = EPOCH_DAYS
 
     @cached_property
     def streams(self) -> RecentStreams:

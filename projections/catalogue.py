@@ -13,8 +13,9 @@ from projections.people import People
 from projections.read_model import ReadModel
 from projections.recipients import Recipients
 from projections.requests import Requests
-from projections.search_index import EPOCH_DAYS, SearchIndex
+from projections.search_index import SearchIndex
 from projections.worklist import Worklist
+from vault.blind_index import EPOCH_DAYS
 from vault.vault import Vault
 
 VIEWS: tuple[type[ReadModel], ...] = (

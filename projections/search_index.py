@@ -34,10 +34,9 @@ from projections.purges import SealedColumn
 from projections.read_model import Handlers, ReadModel
 from projections.rows import rows
 from projections.writes import Statement, Writes, insert
-from vault.blind_index import destroy_others, epoch_at, index_key, is_over, tags
+from vault.blind_index import EPOCH_DAYS, destroy_others, epoch_at, index_key, is_over, tags
 from vault.vault import Vault
 
-EPOCH_DAYS = 30
 BUILT_AT_ONCE = 1_000
 """So many sources are given tags of the next epoch in one step, so that a step holds up reading only briefly."""
 _UNUSED_KEYS_SECONDS = 60.0

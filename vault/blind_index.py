@@ -18,30 +18,19 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Protocol
 
+from vault.named_secrets import Secrets
 from vault.primitives import hmac_sha256, prefixed
 
 TAG_BYTES = 4
+EPOCH_DAYS = 30
+"""How long an epoch is if nothing else is set."""
 REPLACED_WITHIN = timedelta(days=1)
 """How long after its epoch's end a key is destroyed at the latest: the index under the next one is built first."""
 
 _LABEL = b"casekeeper/index/1"
 _DAY = 86_400
 _NAME = re.compile(r"index-(\d{1,7})")
-
-
-class Secrets(Protocol):
-    """The part of the vault that this needs. Every method may raise ``KeysUnavailable``."""
-
-    def secret(self, name: str) -> bytes:
-        """Return 32 random bytes kept by name, made at the first call."""
-
-    def secrets(self) -> list[str]:
-        """Return the names of all secrets that are kept."""
-
-    def destroy_secret(self, name: str) -> None:
-        """Destroy a secret."""
 
 
 def tag(key: bytes, field: str, term: str) -> int:
