@@ -63,7 +63,7 @@ def write_manifest(folder: Path, content: Content) -> list[File]:
     }
     draft = folder / f".{MANIFEST}"
     draft.write_text(json.dumps({**manifest, "check": _check(manifest)}, indent=1) + "\n")
-    _sync(draft)
+    _close(draft)
     draft.rename(folder / MANIFEST)
     for inside in (folder / KEYS, folder):
         _sync(inside)
@@ -79,7 +79,7 @@ def give_name(part: Path, folder: Path) -> None:
 def read_manifest(folder: Path, moved: Callable[[int, int], None] = lambda done, all_: None) -> Content:
     """Check every file of a backup against its manifest; ``moved`` is told how many bytes of how many were read.
 
-    Raises ``RestoreRefused`` when it is not whole.
+    Raises ``RestoreRefused`` when it is not whole, or has a file that the manifest does not name.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -93,6 +93,7 @@ def read_manifest(folder: Path, moved: Callable[[int, int], None] = lambda done,
         raise RestoreRefused(f"there is no {MANIFEST}: this is no backup, or one that was not finished") from None
     except (OSError, ValueError, KeyError, TypeError):
         raise RestoreRefused(f"{MANIFEST} cannot be read") from None
+    _check_names(folder, {file.path for file in files}, content)
     done, all_ = 0, sum(file.size for file in files)
     for file in files:
         if not _is_inside(folder, file.path) or _hashed(folder, file.path) != file:
@@ -108,6 +109,16 @@ def copy_generation(files: ChangeFolder, generation: int, folder: Path) -> Mark:
         end = files.end(generation)
         files.copy(end, folder)
     return end
+
+
+def _check_names(folder: Path, named: set[str], content: Content) -> None:
+    """Refuse what would be restored without having been checked: the newest generation there is counts."""
+    for name in (EVENTS, f"{KEYS}/keys-{content.generation:08d}.log"):
+        if name not in named:
+            raise RestoreRefused(f"{MANIFEST} does not name {name}: this is no whole backup")
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if there - named - {MANIFEST}:
+        raise RestoreRefused(f"the backup has a file that {MANIFEST} does not name: somebody put it there")
 
 
 def _check(manifest: dict[str, Any]) -> str:
@@ -130,7 +141,7 @@ def _is_inside(folder: Path, path: str) -> bool:
 
 
 def _file(folder: Path, path: Path) -> File:
-    _sync(path)
+    _close(path)
     return _hashed(folder, str(path.relative_to(folder)))
 
 
@@ -141,6 +152,12 @@ def _hashed(folder: Path, path: str) -> File:
             digest.update(chunk)
             size += len(chunk)
     return File(path, size, digest.hexdigest())
+
+
+def _close(path: Path) -> None:
+    """Make a file durable and its owner's alone, wherever the backup is copied to: its folder's mode may be lost."""
+    path.chmod(0o600)
+    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -139,7 +139,9 @@ class ChangeFolder:
         target = ChangeFolder(folder)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._path(end.generation).open("rb") as source, target._coming(end.generation).open("wb") as file:
+            target._coming(end.generation).unlink(missing_ok=True)
+            descriptor = os.open(target._coming(end.generation), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file, self._path(end.generation).open("rb") as source:
                 left = end.length
                 while left and (chunk := source.read(min(left, _CHUNK_BYTES))):
                     file.write(chunk)
