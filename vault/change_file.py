@@ -97,7 +97,8 @@ class ChangeFolder:
     def frames(self, generation: int, after: Mark | None = None) -> Iterator[Frame]:
         """Yield the whole frames of a generation, or those behind a place in it; stop at the first that is not whole.
 
-        Raises ``KeyringMismatch`` when the log does not reach the place, or is another one there.
+        Raises ``KeyringMismatch`` when the log does not reach the place, is another one there, or has what is no frame
+        of this program's although its chain fits: the chain has no key, so somebody wrote it.
         """
         try:
             with self._path(generation).open("rb") as file:
@@ -106,7 +107,8 @@ class ChangeFolder:
                     file.seek(max(0, after.length - _CHAIN_BYTES))
                     if file.read(_CHAIN_BYTES) != after.chain:
                         raise KeyringMismatch("the key change log has lost its end, or is of other keys")
-                while (frame := _next(file.read, place)) is not None:
+                size = os.fstat(file.fileno()).st_size
+                while (frame := _next(file.read, place, size)) is not None:
                     yield frame
                     place = frame.end
         except FileNotFoundError:
@@ -119,7 +121,10 @@ class ChangeFolder:
         header = next((frame.content for frame in self.frames(generation)), {})
         if header.get("format") != FORMAT:
             raise KeyringMismatch("the key change log is damaged, or has an unknown version")
-        return UUID(header["installation"])
+        try:
+            return UUID(header["installation"])
+        except (KeyError, ValueError, AttributeError):
+            raise damaged("its header") from None
 
     def end(self, generation: int) -> Mark:
         """Return the end of the last whole frame of a generation."""
@@ -240,14 +245,32 @@ class Coming:
         os.close(self._descriptor)
 
 
-def _next(read: Any, place: Mark) -> Frame | None:
+def damaged(what: str) -> KeyringMismatch:
+    """Return the error for a part of the log that is not of the form this program writes."""
+    return KeyringMismatch(f"the key change log is damaged: {what} has another form")
+
+
+def _next(read: Any, place: Mark, file_size: int) -> Frame | None:
     head = read(_LENGTH_BYTES)
     size = int.from_bytes(head, "big")
+    if size > file_size - place.length:
+        # A torn frame may claim up to 4 GiB, which reading would set aside first.
+        return None
     body, chain = read(size), read(_CHAIN_BYTES)
     if len(head) < _LENGTH_BYTES or len(body) < size or chain != _chained(place.chain, head, body):
         return None
     end = Mark(place.generation, place.length + _LENGTH_BYTES + size + _CHAIN_BYTES, chain)
-    return Frame(json.loads(body), end)
+    return Frame(_content(body), end)
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise damaged("a frame") from None
+    if not isinstance(content, dict):
+        raise damaged("a frame")
+    return content
 
 
 def _framed(place: Mark, contents: list[dict[str, Any]]) -> tuple[bytes, Mark]:

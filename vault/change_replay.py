@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import KeyringMismatch, KeysUnavailable
-from vault.change_file import FORMAT, ChangeFolder, Mark
+from vault.change_file import FORMAT, ChangeFolder, Frame, Mark, damaged
 from vault.change_rows import RELATIONS, Row
 from vault.keyring import RootRef
 from vault.nodes import Node
@@ -91,24 +91,36 @@ def replay(folder: ChangeFolder) -> ReplayedKeys:
     keys: ReplayedKeys | None = None
     dumped = False
     for frame in folder.frames(generation):
-        content = frame.content
-        if keys is None:
-            keys = _begun(content, frame.end)
-        elif "relation" in content:
-            keys.apply(0, content["relation"], False, content["rows"])
-        dumped = dumped or "dumped" in content
-        for change in content.get("changes", []):
-            keys.apply(*change)
-        keys.end = frame.end
+        try:
+            keys = _taken_in(keys, frame)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise damaged("a frame") from None
+        dumped = dumped or "dumped" in frame.content
     if keys is None or not dumped:
         raise KeyringMismatch("the key change log is damaged: its dump is not whole")
     return keys
 
 
+def _taken_in(keys: ReplayedKeys | None, frame: Frame) -> ReplayedKeys:
+    """Return the keys with what a frame says; the first frame begins them."""
+    content = frame.content
+    if keys is None:
+        keys = _begun(content, frame.end)
+    elif "relation" in content:
+        keys.apply(0, content["relation"], False, content["rows"])
+    for change in content.get("changes", []):
+        keys.apply(*change)
+    keys.end = frame.end
+    return keys
+
+
 def node_of(row: Row) -> Node:
-    """Return the node that a row is."""
-    hidden = {name: bytes.fromhex(row[name].removeprefix("\\x")) for name in ("wrapped", "fingerprint")}
-    return Node(**{**row, **hidden, "node_id": UUID(row["node_id"]), "parent_id": UUID(row["parent_id"])})
+    """Return the node that a row is. Raises ``KeyringMismatch`` for one that is none."""
+    try:
+        hidden = {name: bytes.fromhex(row[name].removeprefix("\\x")) for name in ("wrapped", "fingerprint")}
+        return Node(**{**row, **hidden, "node_id": UUID(row["node_id"]), "parent_id": UUID(row["parent_id"])})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise damaged("a key's row") from None
 
 
 def spelled(row: Row) -> str:
@@ -119,6 +131,8 @@ def spelled(row: Row) -> str:
 def _begun(header: dict[str, Any], end: Mark) -> ReplayedKeys:
     if header.get("format") != FORMAT:
         raise KeyringMismatch("the key change log has an unknown version")
+    if not isinstance(header["next_place"], int):
+        raise TypeError("next_place is no number")
     return ReplayedKeys(UUID(header["installation"]), header["next_place"], end)
 
 
