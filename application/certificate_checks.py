@@ -25,6 +25,7 @@ CLOCK_SKEW = timedelta(seconds=5)
 """``destroyed_at`` is by the keys cluster's clock, the other times by ours: how far they may be apart."""
 
 _ORDER = (("fenced_at", "destroyed_at"), ("destroyed_at", "unrecoverable_after"), ("destroyed_at", "certified_at"))
+_TIMES = sorted({name for pair in _ORDER for name in pair})
 _STEPS = {"fenced": "ErasureFenced", "destroyed": "ErasureKeysDestroyed", "certified": "ErasureCertified"}
 
 
@@ -85,14 +86,26 @@ def _documents(records: Sequence[Record], certificate_id: str) -> dict[int, str]
 def _certificate_failures(certificate: Document) -> list[str]:
     if certificate["document"] != CERTIFICATE:
         return ["the first document is no certificate"]
+    no_times = [name for name in _TIMES if not _is_time(certificate[name])]
+    if no_times:
+        return [f"certificate: {name} is no time" for name in no_times]
     failures = [
         f"certificate: {later} is before {earlier}"
         for earlier, later in _ORDER
-        if parse_instant(certificate[later]) + CLOCK_SKEW < parse_instant(certificate[earlier])
+        if parse_instant(certificate[earlier]) - parse_instant(certificate[later]) > CLOCK_SKEW
     ]
     if certificate["root_epochs"]["after"] <= certificate["root_epochs"]["before"]:
         failures.append("certificate: the root key was not replaced")
     return failures
+
+
+def _is_time(text: str) -> bool:
+    """Return whether a text of the form of a time is one: there is no 31 February."""
+    try:
+        parse_instant(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _supplement_failures(certificate: str, said: Sequence[Document]) -> list[str]:

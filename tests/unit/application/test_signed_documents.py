@@ -238,10 +238,19 @@ def test_the_youngest_key_signs(now: datetime) -> None:
         ({"unrecoverable_after": at(1)}, "certificate: unrecoverable_after is before destroyed_at"),
         ({"certified_at": at(1)}, "certificate: certified_at is before destroyed_at"),
         ({"root_epochs": {"before": 4, "after": 4}}, "certificate: the root key was not replaced"),
+        ({"fenced_at": "2026-02-31T10:00:00.000000Z"}, "certificate: fenced_at is no time"),
+        ({"certified_at": "0000-01-01T10:00:00.000000Z"}, "certificate: certified_at is no time"),
     ],
 )
 def test_what_cannot_have_been_is_named(changes, failure: str) -> None:
     assert check([OURS.sign({**CERTIFICATE, **changes})], KEYS)[1] == [failure]
+
+
+def test_the_last_moment_there_is_can_be_checked() -> None:
+    end = "9999-12-31T23:59:59.999999Z"
+    last = dict.fromkeys(("destroyed_at", "unrecoverable_after", "certified_at"), end)
+
+    assert check([OURS.sign({**CERTIFICATE, **last})], KEYS)[1] == []
 
 
 def test_a_certificate_with_its_supplements_holds() -> None:
