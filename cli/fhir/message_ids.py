@@ -1,7 +1,8 @@
 """Message ids that an import can work out again: the same person and content always give the same id.
 
 They are keyed hashes (HMAC-SHA256, RFC 2104) in the form of UUIDs version 8 (RFC 9562): without the key, which stays in
-the keyring, they say nothing about the person, and with it they cannot be turned back.
+the keyring, they say nothing about the person. With it they confirm a guess, and a record number of few possible ones
+is found by trying all: see docs/threat-model.md.
 """
 
 from __future__ import annotations
