@@ -52,11 +52,11 @@ def command(source: Path, dry_run: bool) -> None:
     settings = Settings.load()
     with bar("checking the backup") as moved:
         content = read_manifest(source, moved)
-    with stopped_databases(settings) as (events_dsn, keys_dsn):
+    with stopped_databases(settings) as (events_dsn, keys_dsn), closing(Connections(keys_dsn, 1)) as connections:
         plan = planned(content, events_dsn, keys_dsn)
 
         def keyring(installation_id: UUID) -> Keyring:
-            return keyring_at(Connections(keys_dsn, 1), settings.keyring_location, installation_id)
+            return keyring_at(connections, settings.keyring_location, installation_id)
 
         if dry_run:
             _say_what_would_be(settings, source, plan, keyring)

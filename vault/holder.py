@@ -42,7 +42,7 @@ class Holder:
         self._drop = drop
         self._until = float("-inf")
         self._stopping = threading.Event()
-        self._woken, self._wake = socket.socketpair()
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None
         self._at_exit: Finalize | None = None
 
@@ -53,6 +53,7 @@ class Holder:
     def start(self) -> None:
         """Enter this process, and keep it entered; returns at once."""
         if self._thread is None:
+            self._sockets = socket.socketpair()
             self._thread = threading.Thread(target=self._run, name="key holder", daemon=True)
             self._thread.start()
             # Unlike ``atexit`` this is also run at the end of a process that was forked for a server's worker.
@@ -61,9 +62,14 @@ class Holder:
     def stop(self) -> None:
         """Give the lease back, all keys dropped."""
         self._stopping.set()
-        if self._thread is not None:
-            self._wake.send(b"x")
+        if self._thread is not None and self._sockets is not None:
+            woken, wake = self._sockets
+            wake.send(b"x")
             self._thread.join(_LONGEST_PAUSE)
+            if not self._thread.is_alive():
+                self._sockets = None
+                woken.close()
+                wake.close()
         if self._at_exit is not None:
             self._at_exit.cancel()
 
@@ -72,12 +78,11 @@ class Holder:
         while not self._stopping.is_set():
             with suppress(psycopg2.Error, OSError, KeysUnavailable):
                 self._hold()
-                pause = _BEAT_SECONDS
+            pause = _BEAT_SECONDS if self._until > float("-inf") else min(_LONGEST_PAUSE, pause * 2)
             # What was recalled meanwhile is not known.
             self._until = float("-inf")
             self._drop(None)
             self._stopping.wait(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
 
     def _hold(self) -> None:
         """Keep a lease until told to stop or no longer entered. Driver errors pass through."""
@@ -104,11 +109,13 @@ class Holder:
 
     def _wait(self, connection: Connection) -> None:
         """Wait for a notification, for the next renewal to be due, or to be told to stop."""
+        assert self._sockets is not None
+        woken, _ = self._sockets
         connection.poll()
         if not connection.notifies:
-            ready, _, _ = select.select([connection, self._woken], [], [], _BEAT_SECONDS)
-            if self._woken in ready:
-                self._woken.recv(1)
+            ready, _, _ = select.select([connection, woken], [], [], _BEAT_SECONDS)
+            if woken in ready:
+                woken.recv(1)
             connection.poll()
         connection.notifies.clear()
 

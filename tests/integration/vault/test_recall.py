@@ -182,6 +182,15 @@ def test_one_that_is_closed_is_waited_for_by_nobody(keys, vault, holders):
     assert vault.recall([of_person(fact)]) == Recalled(0, 0)
 
 
+def test_one_that_is_closed_leaves_no_descriptor_open(keys):
+    keys.holding().close()
+    before = set(os.listdir("/proc/self/fd"))
+
+    keys.holding().close()
+
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
 def test_one_whose_connection_breaks_lets_go_and_enters_itself_again(keys, vault, holders):
     fact = seal_fact(vault, uuid4())
     [reader] = holders(1)
