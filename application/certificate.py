@@ -35,6 +35,8 @@ NOT_PROVEN = (
     "a guess at name with birth date, or at the e-mail address, confirmed by the suppression entry with the keyring at "
     "hand, until the time given as suppressed_until",
     "a guess at the body of a call of the last two days, confirmed by its idempotency record with the keyring at hand",
+    "a guess at the idempotency key of a call, or at the record number of an imported document, confirmed with the "
+    "keyring at hand by the identifier that was made of it",
 )
 """What a certificate does not prove, said on each."""
 
