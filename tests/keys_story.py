@@ -28,6 +28,7 @@ from domain.rights import DueErasure
 from domain.sealed import Erased
 from store.log import EventLog
 from store.migrate import migrate
+from tests.new_people import new_person
 from vault.vault import MIGRATIONS
 
 Typed = subprocess.CompletedProcess[str]
@@ -57,7 +58,7 @@ def registered(service: Service, count: int) -> list[UUID]:
     """Register people, each with a case and an intake; return their ids."""
     people = []
     for _ in range(count):
-        subject = service.execute("register_subject", INTAKE, {}, BODIES["register_subject"]).body["id"]
+        subject = service.execute("register_subject", INTAKE, {}, new_person()).body["id"]
         opened = service.execute("open_case", INTAKE, {}, {**BODIES["open_case"], "subject_id": subject}).body["id"]
         service.execute("submit_intake", INTAKE, {"case_id": opened}, BODIES["submit_intake"])
         people.append(UUID(subject))
