@@ -204,6 +204,7 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     "GET /v1/policies": lambda _: Ready(REGULATOR),
     "POST /v1/subjects": lambda _: Ready(INTAKE, body=BODIES["register_subject"]),
     "POST /v1/subjects/reviewed": lambda _: Ready(OFFICER, body=BODIES["register_reviewed_subject"]),
+    "POST /v1/subjects/search": lambda _: Ready(MANAGER, body={"family_name": "Example", "given_name": "Ada"}),
     f"GET {_SUBJECT}": lambda s: Ready(MANAGER, {"subject_id": s.person()}),
     "POST /v1/cases": lambda s: Ready(INTAKE, body={"subject_id": s.person(), "kind": "second_opinion"}),
     "GET /v1/cases": lambda _: Ready(MANAGER, query={"limit": "5", "state": "open"}),

@@ -40,6 +40,10 @@ CHECKS = [
 ]
 SEED = 20261123
 PATIENCE_SECONDS = 60
+NOTHING_TO_GENERATE = {"GET /v1/subjects/{subject_id}/holds"}
+"""What takes the id of something that exists and no more, and answers alike each time."""
+FOR_EVERYBODY = {"GET /v1/policies", "GET /v1/certificate-keys"}
+"""What every valid token may read."""
 NOT_NOW = (429, 503)
 THINGS = {
     "subject_id", "case_id", "recipient_id", "recipient_ids", "preview_id", "basis", "notice", "policy_version",
@@ -172,7 +176,8 @@ def test_nothing_generated_leads_to_an_answer_that_is_not_documented(served: Ser
 
     print(*(f"{name}: {dict(sorted(classes.items()))}" for name, classes in served.seen.items()), sep="\n")
     assert all(classes["2xx"] for classes in served.seen.values())
-    assert all(classes["4xx"] for name, classes in served.seen.items() if "{" in name or name.startswith("POST"))
+    seen = {name: classes for name, classes in served.seen.items() if name not in NOTHING_TO_GENERATE}
+    assert all(classes["4xx"] for name, classes in seen.items() if "{" in name or name.startswith("POST"))
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer x.y.z", "Basic YTpi", "Bearer"])
@@ -195,7 +200,7 @@ def test_with_a_token_for_another_role_or_purpose_every_operation_is_403(served:
     )
     for name, operation in served.operations.items():
         ready = served.made[name]
-        if ready.who is not None and name != "GET /v1/policies":
+        if ready.who is not None and name not in FOR_EVERYBODY:
             case = operation.Case(path_parameters=dict(ready.ids), body=ready.body or {}, media_type="application/json")
             assert (name, served.try_case(case, stranger, CHECKS)) == (name, 403)
 
