@@ -15,12 +15,12 @@ from urllib.parse import quote
 from marshmallow import Schema, fields
 
 from application.catalogue import OPERATIONS
-from application.schemas import casework, people, wire
+from application.schemas import casework, certificates, people, wire
 
 RARE_ZONE = "Antarctica/DumontDUrville"
 _CLEAR = (
     *(wire.Word, wire.Identifier, wire.Instant, wire.LanguageTag, wire.PolicyVersionName, wire.ActorName),
-    fields.Integer,
+    *(fields.Integer, certificates.Count),
 )
 """Kinds that can hold a word of a list, an identifier, a time or a number, and no text of the caller's."""
 _RAW = {"recipient.address": people.AddressSchema}

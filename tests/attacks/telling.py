@@ -18,6 +18,8 @@ from tests.waiting import until
 Who = tuple[str, str, str]
 PATHS = {
     "register_subject": "/v1/subjects",
+    "register_reviewed_subject": "/v1/subjects/reviewed",
+    "start_engagement": "/v1/subjects/{subject_id}/engagements",
     "open_case": "/v1/cases",
     "submit_intake": "/v1/cases/{case_id}/intakes",
     "amend_intake": "/v1/cases/{case_id}/intakes/{intake_id}/amendments",
@@ -90,6 +92,8 @@ class Told:
         self.do("receive_request", RIGHTS_SERVICE, "request_id", right="access", scope=None)
         self.do("refuse_request", OFFICER, inbox=False)
         self.do("close_case", MANAGER, inbox=False)
+        self.do("start_engagement", INTAKE_SERVICE, inbox=False, notice=notice)
+        self.do("register_reviewed_subject", OFFICER, inbox=False, notice=notice)
 
     def read(self) -> int:
         """Read the person wherever it can be; return how many canaries were shown."""

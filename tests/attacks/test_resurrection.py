@@ -48,7 +48,7 @@ from vault.vault import Vault
 
 BEFORE = datetime(2026, 1, 2, tzinfo=UTC)
 """A time before anybody was erased, for clocks that are set back."""
-RECORDS = ("destroyed_scope", "destroyed_person")
+RECORDS = ("destroyed_scope", "destroyed_person", "recalled_scope")
 
 
 @dataclass
@@ -263,6 +263,7 @@ def test_key_rows_copied_back_and_every_record_of_their_destruction_removed(gone
     by_hand(cluster, "INSERT INTO key_node SELECT * FROM kept")
     by_hand(cluster, "DELETE FROM destroyed_person WHERE subject_id = %s", gone.subject)
     by_hand(cluster, "DELETE FROM destroyed_scope WHERE scope_id IN (SELECT node_id FROM kept)")
+    by_hand(cluster, "DELETE FROM recalled_scope WHERE scope_id IN (SELECT node_id FROM kept)")
     shutil.copy(gone.keyring / old_root, gone.copy.home / "keyring" / old_root)
     try:
         reply = gone.copy.call(MANAGER, "GET", f"/v1/cases/{gone.case}")

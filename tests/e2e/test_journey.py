@@ -60,6 +60,7 @@ def test_the_regulator_replays_the_history_with_tombstones(copy: Copy, journey: 
         "ErasurePreviewed",
         "ErasureApproved",
         "ErasureFenced",
+        "ErasureDrained",
         "ErasureKeysDestroyed",
         "ErasureCertified",
     ]

@@ -35,7 +35,8 @@ def shut(pg_keys, keys, *, doors_open=False):
     with connection.cursor() as cursor:
         allow = sql.SQL("true" if doors_open else "false")
         cursor.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(sql.Identifier(name), allow))
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = %s"
+        cursor.execute(ours, (name, "client backend"))
     connection.close()
 
 
