@@ -53,7 +53,7 @@ class Reading:
         answers, opened = self._answers(caller, actor, fields, subject_ids)
         erased = sum(1 for answer in answers.values() if answer is not None and "erased" in answer)
         about: dict[str, Any] = {"subject_ids": subject_ids, "case_id": case_id}
-        uses = _used(field for name, field in opened.items() if _is_value(answers[name]))
+        uses = _used(opened.values())
         try:
             self.record(caller, actor, resource, **about, opened=len(opened), erased=erased, uses=uses)
         except Fenced:
@@ -133,7 +133,7 @@ class Reading:
         opened = self._resources.vault.open_many(list(to_open.values()))
         for name, value in zip(to_open, opened, strict=True):
             answers[name] = value.to_json() if isinstance(value, Erased) else dict(value)
-        return answers, to_open
+        return answers, {name: field for name, field in to_open.items() if _is_value(answers[name])}
 
     def _fenced(self, sealed: Mapping[str, SealedField], subject_ids: Iterable[UUID]) -> dict[str, Any]:
         asked = {field.part.scope_id for field in sealed.values()} | set(subject_ids)

@@ -94,7 +94,11 @@ class Stage:
 
     def register(self) -> tuple[str, str]:
         """Return a new person with one case and an intake, once it was read."""
-        subject = self.did(INTAKE_SERVICE, "POST", "/v1/subjects", subject_body(self.markers))["id"]
+        person = subject_body(self.markers)
+        # Somebody who resembles an erased person would go to a privacy officer.
+        own = {"birth_date": None, "phone": None, "email": f"{uuid4().hex}@example.org"}
+        person["identity"] = {**person["identity"], **own}
+        subject = self.did(INTAKE_SERVICE, "POST", "/v1/subjects", person)["id"]
         body = {"subject_id": subject, "kind": "second_opinion"}
         case = self.did(INTAKE_SERVICE, "POST", "/v1/cases", body)["id"]
         made = self.did(INTAKE_SERVICE, "POST", f"/v1/cases/{case}/intakes", intake_body(self.markers))
