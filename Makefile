@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults check format bench bench-full clean
+.PHONY: help run test test-faults test-soak check format bench bench-full clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,10 +13,13 @@ run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or
 
 test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest -m "not faults" --ignore tests/contract
+	@$(BIN)/pytest -m "not faults and not soak" --ignore tests/contract
 
-test-faults: .venv/.dev ## run the longer tests: faults, kills, soak
+test-faults: .venv/.dev ## run the longer tests: faults and kills
 	@$(BIN)/pytest -m faults
+
+test-soak: .venv/.dev ## run attacks and races in their thousands (an hour)
+	@$(BIN)/pytest -m soak
 
 check: .venv/.dev ## check format, lint, types, layers, and that documents match the code
 	@$(BIN)/ruff format --check .
