@@ -18,7 +18,7 @@ test: .venv/.dev ## run the tests that need no special hardware, on real Kafka a
 test-faults: .venv/.dev ## run the longer tests: faults and kills
 	@$(BIN)/pytest -m faults
 
-test-soak: .venv/.dev ## run attacks and races in their thousands (an hour)
+test-soak: .venv/.dev ## run attacks and races in their thousands
 	@$(BIN)/pytest -m soak
 
 check: .venv/.dev ## check format, lint, types, layers, and that documents match the code

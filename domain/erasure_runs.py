@@ -35,8 +35,7 @@ class ErasureRuns(RightsDecisions):
 
         Those that a hold covers by now are noted as withheld, so that its release lets the erasure go on for them.
         """
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
+        fenced = self._fence_of(request_id)
         self.record(
             ErasureFenced,
             context,
@@ -53,8 +52,7 @@ class ErasureRuns(RightsDecisions):
         self, context: Context, event_id: UUID, request_id: UUID, acknowledged: int, unanswered: int
     ) -> None:
         """Record how many processes have let go of the keys, and how many have not said so in time."""
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
+        fenced = self._fence_of(request_id)
         self.record(
             ErasureDrained,
             context,
@@ -67,8 +65,7 @@ class ErasureRuns(RightsDecisions):
 
     def enter_suppression(self, context: Context, event_id: UUID, request_id: UUID, expires_at: datetime) -> None:
         """Record that the person would be noticed when somebody brings them in again."""
-        fenced = self._check_state(request_id, "fenced").fenced
-        assert fenced is not None
+        fenced = self._fence_of(request_id)
         self.record(
             SuppressionEntered,
             context,
@@ -77,6 +74,11 @@ class ErasureRuns(RightsDecisions):
             certificate_id=fenced.certificate_id,
             expires_at=expires_at,
         )
+
+    def _fence_of(self, request_id: UUID) -> ErasureFenced:
+        fenced = self._check_state(request_id, "fenced").fenced
+        assert fenced is not None
+        return fenced
 
     def on_ErasureWithheld(self, event: ErasureWithheld) -> None:  # noqa: D102
         self._take_request(event, state="withheld", withheld=event.withheld)
