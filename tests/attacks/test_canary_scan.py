@@ -56,8 +56,6 @@ class Watched:
         """Return every byte there is, one of the backups included, once the servers have written what they hold."""
         for cluster in self.clusters:
             flush(cluster)
-            segments = len(list(self._of(cluster, "archive").iterdir()))
-            until(lambda c=cluster, n=segments: len(list(self._of(c, "archive").iterdir())) >= n, 30)
         archives = {f"WAL archive of {c.name}": self._of(c, "archive") for c in self.clusters}
         backups = {f"base backup of {c.name}": self._of(c, backup) for c in self.clusters}
         yield from everything(self.copy.home, {**archives, **backups})

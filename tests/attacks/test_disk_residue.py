@@ -21,7 +21,6 @@ from tests.attacks.old_keys import Rows, keys_of_today, opened
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.journey import INTAKE_SERVICE, Journey, Markers, over_http, subject_body
 from tests.e2e.reading_topics import sealed_fields
-from tests.waiting import until
 from vault.nodes import Node
 from vault.sealing import SealedValue, event_key, unseal
 
@@ -54,7 +53,6 @@ def test_no_surviving_key_opens_what_a_disk_still_holds(attacked: Copy, tmp_path
         shutil.copytree(attacked.home / "keyring", aside)
         journey.approve_and_wait()
         flush(cluster)
-        until(lambda: len(list(archive.glob("*[0-9A-F]"))) > 1, 30, "the archive")
     after = Rows.read(cluster)
     disk = list(everything(attacked.home, {"WAL archive": archive, "base backup": backup}))
     lost = before.hanging_from(subject)
