@@ -27,7 +27,7 @@ def prepare(extra: str) -> None:
         raise LocalServerError(
             f"Python 3.11 or later is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11"
         )
-    fetching = subprocess.Popen([sys.executable, "-m", "ops.kafka.jars"], cwd=CLONE)
+    fetching = subprocess.Popen([sys.executable, "-m", "ops.kafka.fetch"], cwd=CLONE)
     try:
         if not (VENV / "bin" / "pip").exists():
             _make_venv()

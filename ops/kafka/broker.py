@@ -13,6 +13,7 @@ from string import Template
 
 from ops.errors import LocalServerError
 from ops.files import private_folder, write_private
+from ops.kafka import class_archive
 from ops.kafka.jars import jars, java
 from ops.ports import LOOPBACK, answers, remembered_port
 from ops.processes import end_child, spawn
@@ -28,6 +29,8 @@ class Broker:
     """A broker in a folder: ``data/`` (Kafka's), ``port`` and ``controller-port``, ``server.properties``."""
 
     heap = "-Xmx512m"
+    server_options: tuple[str, ...] = ()
+    """Further options of Java for the server."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,10 +53,10 @@ class Broker:
         settings = self._write_settings()
         if not (self.folder / "data" / "meta.properties").exists():
             self._format(machine, libraries, settings)
-        options = (self.heap, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-XX:-CreateCoredumpOnCrash")
+        options = (self.heap, *_java_options(), "-XX:+ExitOnOutOfMemoryError", "-XX:-CreateCoredumpOnCrash")
         self._process = spawn(
             [
-                *(machine, *options, f"-XX:ErrorFile={self.folder / 'crash.log'}"),
+                *(machine, *options, *self.server_options, f"-XX:ErrorFile={self.folder / 'crash.log'}"),
                 f"-Dlog4j2.configurationFile={_LOG_SETTINGS}",
                 *("-cp", f"{libraries}/*", "kafka.Kafka", str(settings)),
             ],
@@ -100,7 +103,7 @@ class Broker:
             write_private(identity, secrets.token_hex(11))
         done = subprocess.run(
             [
-                *(machine, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                *(machine, "-Xmx128m", *_java_options()),
                 f"-Dlog4j2.configurationFile={_LOG_SETTINGS}",
                 *("-cp", f"{libraries}/*", "kafka.tools.StorageTool", "format", "--ignore-formatted"),
                 *("--cluster-id", identity.read_text(), "--config", str(settings)),
@@ -113,6 +116,11 @@ class Broker:
         if done.returncode != 0:
             reason = (done.stderr or done.stdout).strip().splitlines()
             raise LocalServerError(f"Kafka could not format its folder: {reason[-1] if reason else 'no reason given'}")
+
+
+def _java_options() -> tuple[str, ...]:
+    """Few threads and the quick compiler: a local broker shares its processors with all else, and starts often."""
+    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *class_archive.using(class_archive.class_archive()))
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Apache Kafka's jars, copied once per user by Maven from the pinned ``pom.xml`` beside this module.
 
-``python3 -m ops.kafka.jars`` fetches them ahead of time; it needs the standard library only, so that the set-up can run
-it beside ``pip``. Maven checks the checksum of all it downloads (``--strict-checksums``).
+``python3 -m ops.kafka.fetch`` fetches them ahead of time. Maven checks the checksum of all it downloads
+(``--strict-checksums``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -37,12 +36,16 @@ def java() -> str:
 
 def java_version() -> int | None:
     """Return the major version of the Java on the path; None if there is none or it does not say."""
-    try:
-        said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    except FileNotFoundError:
-        return None
-    found = re.search(r'version "(\d+)', said)
+    found = re.search(r'version "(\d+)', java_build())
     return int(found.group(1)) if found else None
+
+
+def java_build() -> str:
+    """Return what the Java on the path says of itself, with its build; empty if there is none."""
+    try:
+        return subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    except FileNotFoundError:
+        return ""
 
 
 def jars() -> Path:
@@ -89,11 +92,3 @@ def _copy_dependencies(target: Path) -> None:
     if fetched.returncode != 0 or not (target / f"kafka_2.13-{VERSION}.jar").exists():
         errors = [line for line in fetched.stdout.splitlines() if line.startswith("[ERROR]")]
         raise LocalServerError(f"Maven could not fetch Kafka: {(errors or ['no reason given'])[0]}")
-
-
-if __name__ == "__main__":
-    try:
-        java()
-        jars()
-    except LocalServerError as error:
-        sys.exit(str(error))

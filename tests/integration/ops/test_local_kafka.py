@@ -12,6 +12,8 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError
 
 from ops.kafka.broker import Broker
+from ops.kafka.class_archive import class_archive
+from ops.kafka.fetch import fetch
 
 LARGEST_EVENT = 512 * 1024
 
@@ -75,3 +77,17 @@ def test_a_mistyped_topic_is_not_made(kafka_bootstrap: str) -> None:
     names = [row["name"] if isinstance(row, dict) else row for row in admin.list_topics()]
     admin.close()
     assert "no-such-topic" not in names
+
+
+def test_a_start_reads_the_archived_classes(tmp_path: Path) -> None:
+    """What Java has mapped says it: an archive that does not fit is passed over without a word."""
+    fetch()
+    broker = Broker(tmp_path / "kafka")
+    process = broker.start(tmp_path / "kafka.log")
+    try:
+        broker.wait_ready()
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    finally:
+        broker.stop()
+
+    assert str(class_archive()) in mapped
