@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from casekeeper_client.commands import Commands, Identifier
 from casekeeper_client.errors import NotPublished
 from casekeeper_client.inbox_key import InboxKey
+from casekeeper_client.opening import opened
 from casekeeper_client.outcomes import Outcome, Outcomes
 from casekeeper_client.sealing import Signer
 
@@ -61,14 +62,19 @@ class Client(Commands):
         servers = bootstrap.split(",")
         options = dict(kafka or {})
         self._outcomes = Outcomes(servers, f"{topic_prefix}{OUTCOMES}", self._publisher_id, options)
-        self._producer = KafkaProducer(
-            bootstrap_servers=servers,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=2,
-            allow_auto_create_topics=False,
-            **options,
-        )
+        try:
+            self._producer = opened(
+                KafkaProducer,
+                bootstrap_servers=servers,
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=2,
+                allow_auto_create_topics=False,
+                **options,
+            )
+        except BaseException:
+            self._outcomes.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -14,8 +14,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
 from casekeeper_client.errors import NoOutcome
+from casekeeper_client.opening import opened
 
 _POLL_MS = 200
+_CLOSE_MS = 1_000
 _READY_MS = 10_000
 
 
@@ -66,14 +68,19 @@ class Outcomes:
         self._changed = threading.Condition()
         self._expected: dict[str, Outcome | None] = {}
         self._stopping = threading.Event()
-        self._consumer = KafkaConsumer(
+        self._consumer = opened(
+            KafkaConsumer,
             bootstrap_servers=list(bootstrap),
             enable_auto_commit=False,
             allow_auto_create_topics=False,
             auto_offset_reset="latest",
             **options,
         )
-        self._start_at_end(topic)
+        try:
+            self._start_at_end(topic)
+        except BaseException:
+            self._consumer.close(timeout_ms=_CLOSE_MS)
+            raise
         self._thread = threading.Thread(target=self._read, name="casekeeper outcomes", daemon=True)
         self._thread.start()
 
@@ -104,7 +111,7 @@ class Outcomes:
         """Stop reading."""
         self._stopping.set()
         self._thread.join(timeout=5)
-        self._consumer.close(timeout_ms=1000)
+        self._consumer.close(timeout_ms=_CLOSE_MS)
 
     def _start_at_end(self, topic: str) -> None:
         """Take up the topic's present end before anything is published, so that no outcome is missed."""

@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaConfigurationError, KafkaError
 
 from application.brokers import Brokers
+from casekeeper_client.opening import opened
 from consumers import header_names
 from domain.errors import LogUnavailable
 
@@ -39,7 +40,8 @@ def log_errors() -> Iterator[None]:
 def admin(brokers: Brokers | str) -> KafkaAdminClient:
     """Return an admin client; close it after use. Raises ``LogUnavailable``."""
     with log_errors():
-        return KafkaAdminClient(
+        return opened(
+            KafkaAdminClient,
             **Brokers.of(brokers).options(),
             bootstrap_timeout_ms=BOOTSTRAP_MS,
             request_timeout_ms=REQUEST_MS,
@@ -50,7 +52,8 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
     """Return a consumer that commits nothing by itself and makes no topics. Raises ``LogUnavailable``."""
     header_names.install()
     with log_errors():
-        return KafkaConsumer(
+        return opened(
+            KafkaConsumer,
             *topics,
             **{
                 **Brokers.of(brokers).options(),
@@ -74,7 +77,8 @@ def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:
     Idempotence is stated, because the library turns it off in silence where another setting disagrees.
     """
     with log_errors():
-        return KafkaProducer(
+        return opened(
+            KafkaProducer,
             **{
                 **Brokers.of(brokers).options(),
                 "bootstrap_timeout_ms": BOOTSTRAP_MS,
