@@ -83,12 +83,17 @@ class Watched:
 
 
 def search(kept: Iterable[Found], canaries: Canaries) -> tuple[list[str], Counter[str]]:
-    """Return where something was found, in which spelling, and how many bytes of each kind were searched."""
+    """Return where something was found, in which spelling, and how many bytes of each kind were searched.
+
+    Most files of a base backup, and of the databases, are the same bytes as others: those are searched once.
+    """
     unique = {needle: name for text in [canaries.prefix, *canaries.others] for name, needle in spellings(text).items()}
-    hits, searched = [], Counter[str]()
+    hits, searched, in_content = [], Counter[str](), dict[bytes, list[str]]()
     for item in kept:
         searched[item.kind] += len(item.content)
-        hits += [f"{item.kind} {item.path} {name}" for needle, name in unique.items() if needle in item.content]
+        if item.content not in in_content:
+            in_content[item.content] = [name for needle, name in unique.items() if needle in item.content]
+        hits += [f"{item.kind} {item.path} {name}" for name in in_content[item.content]]
     return hits, searched
 
 

@@ -132,6 +132,13 @@ def test_every_alert_says_how_bad_it_is_and_leads_to_its_runbook() -> None:
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         assert ROOT / page == PAGE
         assert anchor in there, rule["alert"]
+        assert f"`{rule['alert']}`" in chapter(anchor), f"{anchor} does not name {rule['alert']}"
+
+
+def chapter(anchor: str) -> str:
+    """Return the text below the heading that an anchor leads to."""
+    chapters = re.split(r"^#+ ", PAGE.read_text(), flags=re.MULTILINE)
+    return next(text for text in chapters if anchors(f"# {text}")[:1] == [anchor])
 
 
 def test_every_runbook_says_what_is_seen_what_happens_by_itself_and_what_to_do() -> None:
