@@ -13,10 +13,10 @@ run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or
 
 test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest -m "not faults and not soak" --ignore tests/contract
+	@$(BIN)/pytest -m "not faults and not soak" --ignore tests/contract --durations=40
 
 test-faults: .venv/.dev ## run the longer tests: faults and kills
-	@$(BIN)/pytest -m faults
+	@$(BIN)/pytest -m faults --durations=40
 
 test-soak: .venv/.dev ## run attacks and races in their thousands
 	@$(BIN)/pytest -m soak

@@ -32,6 +32,8 @@ from tests.e2e.copy_of_service import Copy
 from tests.e2e.reading_topics import TOPICS, messages, published
 from tests.waiting import until
 
+pytestmark = pytest.mark.faults
+
 
 class Watched:
     """A copy whose WAL is archived from now on."""

@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from ops.postgres import Cluster
 from tests.attacks.backups import archived, flush, take_base_backup
 from tests.attacks.conftest import Tell
@@ -23,6 +25,8 @@ from tests.e2e.journey import INTAKE_SERVICE, Journey, Markers, over_http, subje
 from tests.e2e.reading_topics import sealed_fields
 from vault.nodes import Node
 from vault.sealing import SealedValue, event_key, unseal
+
+pytestmark = pytest.mark.faults
 
 
 def as_found(nodes: list[Node], contents: list[Found]) -> tuple[list[Node], Counter[str]]:

@@ -46,6 +46,8 @@ from tests.e2e.reading_topics import TOPICS, messages, published, sealed_fields
 from tests.waiting import until
 from vault.vault import Vault
 
+pytestmark = pytest.mark.faults
+
 BEFORE = datetime(2026, 1, 2, tzinfo=UTC)
 """A time before anybody was erased, for clocks that are set back."""
 RECORDS = ("destroyed_scope", "destroyed_person", "recalled_scope")
