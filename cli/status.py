@@ -60,7 +60,7 @@ def _process(process: RecordedProcess) -> dict[str, Any]:
 def _lines(report: dict[str, Any]) -> list[str]:
     if not report["processes"] and not report["ready"]:
         return ["not running: start it with casekeeper up"]
-    lines = [f"{'ready' if report['ready'] else 'not ready'}  {report['url']}  kafka {report['kafka']}"]
+    lines = [f"{_state(report)}  {report['url']}  kafka {report['kafka']}"]
     lines += [
         f"  process {row['name']:<12} {row['state']:<9} pid {row['pid']}  restarts {row['restarts']}"
         for row in report["processes"]
@@ -68,6 +68,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [_view(row) for row in report["views"]]
     lines += [f"  degraded: {what}" for what in report["degraded"]]
     return lines
+
+
+def _state(report: dict[str, Any]) -> str:
+    if not report["ready"]:
+        return "not ready"
+    return "ready, degraded" if report["degraded"] else "ready"
 
 
 def _view(row: dict[str, Any]) -> str:

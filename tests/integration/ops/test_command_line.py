@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from application.settings import Settings, variable
+from cli import status
 from cli.main import COMMANDS
 from cli.setting_list import HIDDEN, listed_settings, masked_dsn, masked_keyring
 from consumers.topics import ensure_topics
@@ -71,6 +73,24 @@ def test_status_of_a_home_where_nothing_runs(tmp_path: Path) -> None:
         "views": [],
         "degraded": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("ready", "degraded", "first"),
+    [(True, [], "ready"), (True, ["relay"], "ready, degraded"), (False, ["store"], "not ready")],
+)
+def test_the_first_word_of_a_status_says_what_is_wrong(ready, degraded, first, monkeypatch) -> None:
+    report = {"ready": ready, "degraded": degraded, "processes": [], "views": [], "url": "http://here", "kafka": "k"}
+    monkeypatch.setattr(status, "status", lambda settings: {**report, "processes": PROCESSES})
+
+    said = CliRunner().invoke(status.command)
+
+    assert said.output.splitlines()[0] == f"{first}  http://here  kafka k"
+    assert [line.strip() for line in said.output.splitlines()[2:]] == [f"degraded: {what}" for what in degraded]
+    assert said.exit_code == (0 if ready else 1)
+
+
+PROCESSES = [{"name": "api", "state": "running", "pid": 1, "restarts": 0}]
 
 
 @pytest.mark.parametrize(
