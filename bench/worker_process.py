@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from ops.roles import CLUSTERS, OWNER
 from store.migrate import migrate
 
 _START_SECONDS = 60.0
-_RUN = tuple(part for part in PARTS if part not in ("projections", "search_index"))
+ALL = tuple(part for part in PARTS if part != "projections")
+WITHOUT_KEYS = tuple(part for part in ALL if part != "search_index")
 """All parts but the search index: it opens what it takes in, and the workload's sealed parts are sealed by no key."""
 
 
@@ -35,26 +36,26 @@ def keys(settings: Settings, folder: Path) -> Iterator[Settings]:
 
 
 @contextmanager
-def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(settings: Settings, log: Path, parts: Sequence[str] = WITHOUT_KEYS) -> Iterator[subprocess.Popen[bytes]]:
     """Give a running worker process, its views made and the store open for writes; it is stopped by SIGTERM."""
     given = {variable(name): value for name, value in asdict(settings).items() if value}
-    command = [sys.executable, "-c", "from cli.main import main; main()", "worker", "--only", ",".join(_RUN)]
+    command = [sys.executable, "-c", "from cli.main import main; main()", "worker", "--only", ",".join(parts)]
     with log.open("wb") as written:
         process = subprocess.Popen(
             command, env={**os.environ, **given, variable("log_level"): "warning"}, stderr=written, stdout=written
         )
     try:
-        _wait_until_at_work(settings, process)
+        _wait_until_at_work(settings, process, len(parts))
         yield process
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _wait_until_at_work(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_at_work(settings: Settings, process: subprocess.Popen[bytes], parts: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if _parts_running(settings) >= len(_RUN):
+        if _parts_running(settings) >= parts:
             return
         time.sleep(0.2)
     raise RuntimeError("the worker did not come up: see its log")
