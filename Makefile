@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
+# Processes are started again and again: they are to find the modules compiled.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run test test-faults test-soak check format bench bench-full clean
 
 help: ## list these targets
