@@ -104,7 +104,7 @@ def test_rows_are_in_the_log_before_the_old_root_key_is_destroyed(keys, logged, 
 
     def look(step):
         if step == forgetting.CHANGES_LOGGED:
-            seen.append((in_log(log_folder) == in_cluster(keys), len(list(keys.folder.glob("root-*.key")))))
+            seen.append((in_log(log_folder) == in_cluster(keys), len(keys.roots())))
 
     keys.open(changes=log_folder, after_step=look).destroy(uuid4(), AT, [facts[0].subject_id], [])
 
@@ -113,7 +113,7 @@ def test_rows_are_in_the_log_before_the_old_root_key_is_destroyed(keys, logged, 
 
 def test_no_root_key_is_destroyed_while_the_log_cannot_be_written(keys, logged, log_folder):
     facts = seal_people(logged, 3, ("medical",))
-    [old] = keys.folder.glob("root-*.key")
+    before = keys.roots()
     certificate = uuid4()
     whole = log_folder.rename(log_folder.with_name("away"))
     log_folder.write_text("a file where the log_folder was")
@@ -123,11 +123,12 @@ def test_no_root_key_is_destroyed_while_the_log_cannot_be_written(keys, logged, 
     with pytest.raises(KeysUnavailable, match="cannot be written"):
         logged.scope(KeyScope(uuid4(), "medical", None, 1))
 
-    assert old.exists()
+    assert keys.roots()[:1] == before
     log_folder.unlink()
     whole.rename(log_folder)
     logged.destroy(certificate, AT, [facts[0].subject_id], [])
-    assert not old.exists()
+    assert len(keys.roots()) == 1
+    assert keys.roots() != before
     assert all_erased(logged, facts[:1], certificate)
     assert in_log(log_folder) == in_cluster(keys)
 

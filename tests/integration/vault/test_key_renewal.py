@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import all_rows, keys_of_today, opens
-from vault_keys import KILLED, in_a_child
+from vault_keys import KILLED, in_a_child, of_files
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import Tampered
@@ -43,11 +43,12 @@ def test_every_node_has_a_new_key_and_every_data_key_is_the_same(keys, logged):
     assert after.keys() == above.keys()
     assert not set(after.values()) & set(above.values())
     assert fingerprints(keys, ["data"]) == data
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
     assert all_open(keys.open(), facts)
     assert keys.sql("SELECT count(*) FROM key_renewal WHERE finished_at IS NULL") == [(0,)]
 
 
+@of_files
 def test_what_was_copied_before_opens_nothing_written_after(keys, logged, tmp_path, log_folder):
     """Somebody had the keyring and the cluster, all of it, at one moment; then all keys were renewed."""
     facts = seal_people(logged, 6)
@@ -92,7 +93,7 @@ def test_killed_at_a_step_and_started_again(keys, logged, log_folder, step, nth)
     twice = step == renewal.RENEWAL_RECORDED
     assert (renewed.nodes, renewed.epoch) == (len(above), 3 if twice else 2)
     assert not set(fingerprints(keys, ["inner", "person"]).values()) & set(above.values())
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
     assert all_open(keys.open(changes=log_folder), facts)
     held = replay(ChangeFolder(log_folder)).rows["key_node"]
     assert {UUID(node_id) for node_id in held} == {row[0] for row in keys.sql("SELECT node_id FROM key_node")}
@@ -123,12 +124,12 @@ def test_people_are_added_and_destroyed_meanwhile(keys, logged, log_folder):
     gone = [*facts[:2], facts[3]]
     assert all_erased(again, gone, certificate)
     assert all_open(again, [fact for fact in [*facts, *new] if fact not in gone])
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
 
 
 def test_a_key_that_does_not_open_stops_it_before_any_root_key_is_destroyed(keys, logged):
     facts = seal_people(logged, 5, ("medical",))
-    roots = list(keys.folder.glob("root-*.key"))
+    roots = keys.roots()
     bad = facts[4].scope_id
     flipped = "UPDATE key_node SET wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) WHERE node_id = %s"
     keys.sql(flipped, bad, by_hand=True)
@@ -136,7 +137,7 @@ def test_a_key_that_does_not_open_stops_it_before_any_root_key_is_destroyed(keys
     with pytest.raises(Tampered):
         logged.renew_all(AT)
 
-    assert list(keys.folder.glob("root-*.key")) == roots
+    assert keys.roots() == roots
     assert all_open(keys.open(), facts[:4])
     keys.sql(flipped, bad, by_hand=True)
     logged.renew_all(AT)

@@ -20,7 +20,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from vault_keys import Keys
+from vault_keys import Keys, of_files
 
 from ops.ports import free_port
 from ops.processes import end_child
@@ -154,6 +154,7 @@ def rows(keys: Keys) -> list[object]:
     ]
 
 
+@of_files
 @pytest.mark.parametrize("name", KEYRINGS)
 def test_every_process_says_in_one_line_what_is_wrong_and_writes_nothing(
     keys: Keys, vault: Vault, tmp_path: Path, name: str
@@ -190,6 +191,7 @@ def test_every_process_says_in_one_line_what_is_wrong_and_writes_nothing(
         assert seen == files(aside / "copy")
 
 
+@of_files
 @pytest.mark.parametrize("name", ["full", "read-only"])
 def test_a_first_start_makes_no_keys_that_it_cannot_keep(keys: Keys, tmp_path: Path, name: str) -> None:
     if not possible():

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import keys_of_today, opens
-from vault_keys import KILLED, in_a_child
+from vault_keys import KILLED, in_a_child, of_files
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import Fenced, KeyringMismatch, KeysUnavailable, RestoreRefused
@@ -30,9 +30,7 @@ def rows(keys):
 
 
 def restored(cluster, log_folder, **options):
-    return restore_keys(
-        cluster.dsn, log_folder, lambda installation: FileKeyring(cluster.folder, installation), **options
-    )
+    return restore_keys(cluster.dsn, log_folder, cluster.keyring, **options)
 
 
 def test_the_restored_cluster_is_the_lost_one_row_for_row_and_goes_on(keys, logged, log_folder, empty_cluster):
@@ -64,12 +62,12 @@ def test_a_rotation_that_was_not_finished_is_finished_by_the_next_start(keys, lo
     facts = seal_people(logged, 6, ("medical",))
     certificate = uuid4()
     killed_destroying(keys, log_folder, certificate, facts[0].subject_id, "changes logged")
-    assert len(list(keys.folder.glob("root-*.key"))) == 2
+    assert len(keys.roots()) == 2
 
     restored(empty_cluster, log_folder)
     again = empty_cluster.open(changes=log_folder)
 
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
     assert all_erased(again, facts[:1], certificate)
     assert all_open(again, facts[1:])
 
@@ -83,7 +81,7 @@ def test_a_rotation_that_never_came_into_the_log_did_not_happen_and_lost_nothing
     restored(empty_cluster, log_folder)
     again = empty_cluster.open(changes=log_folder)
 
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
     assert all_open(again, facts)
     certificate = uuid4()
     again.destroy(certificate, AT, [facts[0].subject_id], [])
@@ -117,13 +115,13 @@ def test_a_log_older_than_the_keyring_is_refused(keys, logged, log_folder, empty
     assert all_open(empty_cluster.open(changes=log_folder), facts[1:])
 
 
-def test_a_keyring_older_than_the_log_is_refused(keys, logged, log_folder, empty_cluster):
+def test_a_keyring_older_than_the_log_is_refused(keys, logged, log_folder, empty_cluster, tmp_path):
     facts = seal_people(logged, 4, ("medical",))
-    old_keyring = shutil.copytree(keys.folder, keys.folder.with_name("old-keyring"))
+    kept = shutil.copytree(keys.folder, tmp_path / "kept")
     logged.destroy(uuid4(), AT, [facts[0].subject_id], [])
 
-    with pytest.raises(KeyringMismatch, match="the keyring is older"):
-        restore_keys(empty_cluster.dsn, log_folder, lambda installation: FileKeyring(old_keyring, installation))
+    with keys.restored(kept), pytest.raises(KeyringMismatch, match="the keyring is older"):
+        restored(empty_cluster, log_folder)
 
     assert not any(rows(empty_cluster).values())
 
@@ -223,6 +221,7 @@ def nodes_ever(log_folder):
     return found
 
 
+@of_files
 def test_nothing_in_the_log_opens_what_was_destroyed_and_the_old_root_key_would(keys, logged, log_folder, tmp_path):
     """Every version of every row the log ever held, against every key that can be had now."""
     facts = seal_people(logged, 12)

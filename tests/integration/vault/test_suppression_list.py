@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_row_brought_back_after_the_key_is_destroyed_is_not_recognised(keys, v
 
 def test_a_keyring_out_of_reach_is_an_outage(keys, vault):
     vault.suppression.enter([b"ada"], NOW)
-    keys.folder.rename(keys.folder.with_name("away"))
+    keys.folder.rename(keys.folder.parent.parent / f"away-{uuid4()}")
 
     with pytest.raises(KeysUnavailable):
         vault.suppression.has_any([b"ada"], NOW)
