@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from secrets import token_hex
 
 import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaError
 
-from application import metrics
 from application.settings import Settings
 from application.wiring import build_resources, build_service
+from consumers.clients import consumer
+from consumers.topics import EVENTS
 from consumers.worker import run_worker
 from store.log import EventLog
 from tests.keys_story import closed, erased, kept_aside, new_installation, opened, registered
@@ -101,5 +104,13 @@ def admitted(settings: Settings) -> bool:
 
 
 def published(settings: Settings, position: int) -> None:
-    """Wait until the relay of this process has the events on the topic up to a position."""
-    until(lambda: (metrics.relay_position.number or 0) >= position)
+    """Wait until the topic has that many records; nobody else writes there."""
+    partition = TopicPartition(settings.topic(EVENTS), 0)
+    with closing(consumer(settings.brokers)) as reader:
+
+        def there() -> bool:
+            with suppress(KafkaError):
+                return reader.end_offsets([partition], timeout_ms=2_000)[partition] >= position
+            return False
+
+        until(there)

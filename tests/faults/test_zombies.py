@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,31 @@ def copy(pg_main, pg_keys, kafka_bootstrap, new_database, tmp_path: Path) -> Ite
 def stopped(copy: RunningCopy, parts: str) -> bool:
     status = Path(f"/proc/{copy.servers[parts].process.pid}/stat").read_text()
     return status.rpartition(")")[2].split()[0] == "T"
+
+
+def stop_at_its_step(copy: RunningCopy, parts: str, folder: Path) -> None:
+    """Stop a worker at its step; again, where another of its threads was just holding the lock of a file of keys.
+
+    Such a lock has no lease: until the supervisor ends the process that holds it, whoever wants it says so and fails.
+    """
+    for _ in range(20):
+        (folder / f"stop-{parts}").touch()
+        until(lambda: stopped(copy, parts), 60, f"{parts} stopped at its step")
+        if all(comes_free(file) for file in folder.rglob(".lock")):
+            return
+        os.kill(copy.servers[parts].process.pid, signal.SIGCONT)
+    pytest.fail(f"{parts} never stopped without the lock of a file")
+
+
+def comes_free(file: Path) -> bool:
+    """Return whether a lock can be had within a second."""
+    with file.open("rb") as opened:
+        for _ in range(100):
+            with suppress(BlockingIOError):
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(0.01)
+    return False
 
 
 def test_others_take_over_from_zombies_which_change_nothing_when_they_wake(copy: RunningCopy, tmp_path: Path) -> None:
