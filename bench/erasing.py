@@ -1,0 +1,168 @@
+"""From the approval of an erasure until the person is refused in every process, and until there is the certificate.
+
+The real programs: a worker with all its parts, and API processes that are asked for the person's case and for the
+certificate again and again, as callers would. A sample's time begins when the approval is durable.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+from uuid import uuid4
+
+from api.dev_tokens import DevIssuer
+from application.caller import Caller
+from application.examples import BODIES
+from application.service import Service
+from application.settings import Settings
+from application.wiring import build_service
+from bench.api_copy import environment, serving
+from bench.figures import Figure, Result, Run
+from bench.spine import spine
+from bench.worker_process import ALL, keys, worker
+from ops.ports import LOOPBACK, free_port
+
+SAMPLES = 100
+API_PROCESSES = 2
+REFUSED_MS, CERTIFIED_MS = 1_000, 3_000
+_PAUSE_SECONDS = 0.02
+_GIVE_UP_SECONDS = 60.0
+_GIVEN_NAME = BODIES["register_subject"]["identity"]["given_name"]
+
+REFUSED = Figure(
+    "approval to refused in every process, p99",
+    "ms",
+    1.0,
+    at_most=True,
+    group="full",
+    note=f"the goal of {REFUSED_MS:,} ms",
+)
+CERTIFIED = Figure(
+    "approval to certificate, p99", "ms", 1.0, at_most=True, group="full", note=f"the goal of {CERTIFIED_MS:,} ms"
+)
+FIGURES = (REFUSED, CERTIFIED)
+
+
+@dataclass(frozen=True)
+class _Person:
+    case_id: str
+    request_id: str
+    subject_id: str
+    preview_id: str
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A running copy: the service in this process, on the same stores, and the ports of its API processes."""
+
+    service: Service
+    ports: list[int]
+    reader: str
+    officer: str
+
+
+def measure(run: Run) -> Iterator[Result]:
+    """Yield the 99th percentile of each, over people with a case and an intake who are forgotten one by one."""
+    with _copy(run) as copy, ThreadPoolExecutor(API_PROCESSES + 1) as pool:
+        samples = [_forgotten(copy, _person(copy.service), pool) for _ in range(SAMPLES)]
+    refused, certified = (sorted(times) for times in zip(*samples, strict=True))
+    last = SAMPLES * 99 // 100 - 1
+    yield REFUSED.result(refused[last], REFUSED_MS)
+    yield CERTIFIED.result(certified[last], CERTIFIED_MS)
+
+
+@contextmanager
+def _copy(run: Run) -> Iterator[_Copy]:
+    with ExitStack() as stack:
+        bare = stack.enter_context(spine(run.folder))
+        settings = stack.enter_context(keys(bare, run.folder))
+        stack.enter_context(worker(settings, run.folder / "worker.log", ALL))
+        ports = [free_port() for _ in range(API_PROCESSES)]
+        for port in ports:
+            given = {**environment(settings), "CASEKEEPER_PORT": str(port), "CASEKEEPER_RATE_CALLER": "100000"}
+            stack.enter_context(serving(["cli.main", "api"], port, given, run.folder / f"api-{port}.log"))
+        service = build_service(settings)
+        stack.callback(service.vault.close)
+        stack.enter_context(service.log)
+        yield _Copy(service, ports, *_tokens(settings, service))
+
+
+def _tokens(settings: Settings, service: Service) -> tuple[str, str]:
+    issuer = DevIssuer(settings, service.vault)
+    return (
+        issuer.issue("a1", ["case_manager"], "casework"),
+        issuer.issue("p1", ["privacy_officer"], "rights"),
+    )
+
+
+def _caller(actor: str, role: str, purpose: str) -> Caller:
+    return Caller("bench", actor, frozenset({role}), purpose, "api", uuid4())
+
+
+def _person(service: Service) -> _Person:
+    """Register somebody with a case and an intake, whose erasure is previewed and waits for approval."""
+    manager, officer = _caller("a1", "case_manager", "casework"), _caller("p1", "privacy_officer", "rights")
+    subject = service.execute("register_subject", manager, {}, _registration()).body["id"]
+    case = service.execute("open_case", manager, {}, {**BODIES["open_case"], "subject_id": subject}).body["id"]
+    service.execute("submit_intake", manager, {"case_id": case}, BODIES["submit_intake"])
+    asked = {"subject_id": subject}
+    request = service.execute("receive_request", officer, asked, BODIES["receive_request"]).body["id"]
+    ids = {**asked, "request_id": request}
+    service.execute("verify_requester", officer, ids, BODIES["verify_requester"])
+    preview = service.execute("preview_erasure", officer, ids, {}).body["preview_id"]
+    return _Person(case, request, subject, preview)
+
+
+def _registration() -> dict[str, Any]:
+    """Return a registration of somebody who resembles nobody who was forgotten before."""
+    body = BODIES["register_subject"]
+    name = uuid4().hex
+    return {**body, "identity": {**body["identity"], "family_name": name, "email": f"{name}@example.org"}}
+
+
+def _forgotten(copy: _Copy, person: _Person, pool: ThreadPoolExecutor) -> tuple[float, float]:
+    """Return the ms from approval until the last process refused, and until the certificate was there."""
+    case, certificate = f"/v1/cases/{person.case_id}", f"/v1/requests/{person.request_id}/certificate"
+    for port in copy.ports:
+        _until(port, case, copy.reader, _shows)
+    ids = {"subject_id": person.subject_id, "request_id": person.request_id}
+    second = _caller("p2", "privacy_officer", "rights")
+    copy.service.execute("approve_erasure", second, ids, {"preview_id": person.preview_id})
+    approved = time.monotonic()
+    refused = [pool.submit(_until, port, case, copy.reader, _refuses) for port in copy.ports]
+    certified = pool.submit(_until, copy.ports[0], certificate, copy.officer, _succeeds)
+    return (
+        (max(one.result() for one in refused) - approved) * 1000,
+        (certified.result() - approved) * 1000,
+    )
+
+
+def _shows(status: int, body: str) -> bool:
+    return status == 200 and _GIVEN_NAME in body
+
+
+def _refuses(status: int, body: str) -> bool:
+    return status < 500 and _GIVEN_NAME not in body
+
+
+def _succeeds(status: int, body: str) -> bool:
+    return status == 200
+
+
+def _until(port: int, path: str, token: str, ends: Callable[[int, str], bool]) -> float:
+    """Ask a process again and again; return when the answer came (monotonic seconds) that ends it."""
+    give_up = time.monotonic() + _GIVE_UP_SECONDS
+    with closing(HTTPConnection(LOOPBACK, port, timeout=_GIVE_UP_SECONDS)) as connection:
+        while time.monotonic() < give_up:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            if ends(answer.status, body):
+                return time.monotonic()
+            time.sleep(_PAUSE_SECONDS)
+    raise RuntimeError(f"{path.split('/')[2]} did not come to it: {answer.status}")
