@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from vault_keys import of_files
 
 from tests.e2e.copy_of_service import Copy
 
@@ -45,6 +46,7 @@ def test_every_block_of_every_runbook_is_run_here() -> None:
     }
 
 
+@of_files
 def test_a_lost_keyring(copy: Copy) -> None:
     [look] = blocks("keyring-loss.md")
 
@@ -54,6 +56,7 @@ def test_a_lost_keyring(copy: Copy) -> None:
     assert '"ready": true' in said
 
 
+@of_files
 def test_a_keyring_that_moves(copy: Copy, tmp_path: Path) -> None:
     """The copy's own keyring stays where it is: the one that is destroyed is the one that was made."""
     move, destroy = blocks("hsm-change.md")
