@@ -120,7 +120,7 @@ class Broker:
 
 def _java_options() -> tuple[str, ...]:
     """Few threads and the quick compiler: a local broker shares its processors with all else, and starts often."""
-    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *class_archive.using(class_archive.class_archive()))
+    return ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *class_archive.using())
 
 
 def _environment() -> dict[str, str]:

@@ -7,7 +7,6 @@ these jars, and does without it if not. The file is never written where a starti
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from ops.kafka.jars import cache_folder, java_build
@@ -19,16 +18,12 @@ def class_archive() -> Path:
     return cache_folder().with_name(f"{cache_folder().name}-{build}.jsa")
 
 
-def using(archive: Path) -> tuple[str, ...]:
-    """Return Java's options that start from an archive, if it is there."""
+def using() -> tuple[str, ...]:
+    """Return Java's options that start from the archive, if it is there."""
+    archive = class_archive()
     return (f"-XX:SharedArchiveFile={archive}",) if archive.exists() else ()
 
 
 def writing(draft: Path) -> tuple[str, ...]:
     """Return Java's options that write the archive of what was loaded when the program ends by itself or by SIGTERM."""
     return (f"-XX:ArchiveClassesAtExit={draft}",)
-
-
-def keep(draft: Path, archive: Path) -> None:
-    """Give a whole archive the name under which starts look for it."""
-    os.replace(draft, archive)

@@ -35,7 +35,7 @@ def fetch() -> None:
         finally:
             broker.stop()
         if draft.exists():
-            class_archive.keep(draft, archive)
+            draft.replace(archive)
 
 
 if __name__ == "__main__":

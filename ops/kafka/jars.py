@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -42,10 +43,14 @@ def java_version() -> int | None:
 
 def java_build() -> str:
     """Return what the Java on the path says of itself, with its build; empty if there is none."""
-    try:
-        return subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
-    except FileNotFoundError:
-        return ""
+    found = shutil.which("java")
+    return _said_by(os.path.realpath(found)) if found else ""
+
+
+@functools.cache
+def _said_by(java: str) -> str:
+    """Ask a program once: each start of a broker wants to know several times, and another Java has another path."""
+    return subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
 
 
 def jars() -> Path:
