@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# All folders of tests but tests/contract, which "check" runs.
-TESTS := tests/unit tests/integration tests/e2e tests/attacks tests/faults tests/hiding_places
 .DEFAULT_GOAL := help
 # Processes are started again and again: they are to find the modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,7 +15,7 @@ run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or
 
 test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest -m "not faults and not soak" --durations=40 $(TESTS)
+	@$(BIN)/pytest -m "not faults and not soak" --durations=40 --deselect tests/contract/
 
 test-faults: .venv/.dev ## run the longer tests: faults and kills
 	@$(BIN)/pytest -m faults --durations=40
