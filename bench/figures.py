@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -98,6 +98,12 @@ class Run:
         if self.words:
             return any(word in figure.name for word in self.words)
         return self.full or figure.group == "main"
+
+
+def p99(samples: Iterable[float]) -> float:
+    """Return the sample that 99 in a hundred do not exceed."""
+    ordered = sorted(samples)
+    return ordered[len(ordered) * 99 // 100 - 1]
 
 
 class Bench(Protocol):

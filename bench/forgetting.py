@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from bench.database import cluster
-from bench.figures import Figure, Result, Run
+from bench.figures import Figure, Result, Run, p99
 from domain.sealed import KeyScope
 from ops.roles import CLUSTERS, OWNER
 from store.migrate import migrate
@@ -49,7 +49,7 @@ def measure(run: Run) -> Iterator[Result]:
         if run.wants(TOGETHER):
             yield TOGETHER.alternate(lambda: _together(few), lambda: _one_by_one(few), run.rounds)
         if run.wants(ONE):
-            yield ONE.result(sorted(_one(few) for _ in range(SAMPLES))[SAMPLES * 99 // 100 - 1], LIMIT_MS)
+            yield ONE.result(p99(_one(few) for _ in range(SAMPLES)), LIMIT_MS)
         if run.wants(OF_MORE) or run.wants(OF_MANY):
             more = stack.enter_context(installation(run.folder / "more", 1_000))
         if run.wants(OF_MORE):

@@ -80,17 +80,15 @@ def test_status_of_a_home_where_nothing_runs(tmp_path: Path) -> None:
     [(True, [], "ready"), (True, ["relay"], "ready, degraded"), (False, ["store"], "not ready")],
 )
 def test_the_first_word_of_a_status_says_what_is_wrong(ready, degraded, first, monkeypatch) -> None:
-    report = {"ready": ready, "degraded": degraded, "processes": [], "views": [], "url": "http://here", "kafka": "k"}
-    monkeypatch.setattr(status, "status", lambda settings: {**report, "processes": PROCESSES})
+    api = {"name": "api", "state": "running", "pid": 1, "restarts": 0}
+    report = {"ready": ready, "degraded": degraded, "processes": [api], "views": [], "url": "http://here", "kafka": "k"}
+    monkeypatch.setattr(status, "status", lambda settings: report)
 
     said = CliRunner().invoke(status.command)
 
     assert said.output.splitlines()[0] == f"{first}  http://here  kafka k"
     assert [line.strip() for line in said.output.splitlines()[2:]] == [f"degraded: {what}" for what in degraded]
     assert said.exit_code == (0 if ready else 1)
-
-
-PROCESSES = [{"name": "api", "state": "running", "pid": 1, "restarts": 0}]
 
 
 @pytest.mark.parametrize(
