@@ -99,8 +99,7 @@ def test_others_take_over_from_zombies_which_change_nothing_when_they_wake(copy:
         before = {part: pids[-1] for part, pids in watch.leaders.items()}
         for parts in reversed(STEPS):
             # Erasures first: they need the other parts to come to the step.
-            (tmp_path / f"stop-{parts}").touch()
-            until(lambda parts=parts: stopped(copy, parts), 60, f"{parts} stopped at its step")
+            stop_at_its_step(copy, parts, tmp_path)
         began, head = time.monotonic(), copy.head()
         until(lambda: min(watch.positions.values()) >= head, TAKEN_OVER_SECONDS, "others taking over")
         took = time.monotonic() - began
