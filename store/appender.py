@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from domain.errors import OutcomeUnknown, StoreUnavailable
+from domain.errors import AlreadyDone, OutcomeUnknown, StoreUnavailable
 from store.append import AppendCommand, Appended
 from store.batch import APPEND, Outcome, Row, arguments, outcomes
 from store.connection import connect, lost, one, stays_read_only, unavailable
@@ -43,11 +43,11 @@ class Appender:
             for n, outcome in zip(waiting, self._transaction([commands[n] for n in waiting]), strict=True):
                 if outcome is not None:
                     decided[n] = outcome
-        appended = (outcome.positions for outcome in decided.values() if isinstance(outcome, Appended))
+        done = {n: position for n, outcome in decided.items() if (position := _done_at(outcome))}
         try:
-            self._note(max((positions[-1] for positions in appended if positions), default=0))
+            self._note(max(done.values(), default=0))
         except OSError:
-            decided |= {n: OutcomeUnknown(_UNNOTED) for n, o in decided.items() if isinstance(o, Appended)}
+            decided |= {n: OutcomeUnknown(_UNNOTED) for n in done}
         return [decided[n] for n in range(len(commands))]
 
     def close(self) -> None:
@@ -102,17 +102,26 @@ class Appender:
 
     def _open(self) -> Connection:
         if self._connection is None:
-            self._connection = connect(self._dsn, "casekeeper append")
-            if self._heads and not self._head_file:
-                with self._connection.cursor() as cursor:
-                    log_id = one(cursor, "SELECT log_id FROM log_head")[0]
-                try:
-                    self._head_file = HeadFile(self._heads, log_id)
-                except OSError:
-                    raise StoreUnavailable(_UNNOTED) from None
-            if self._head_file:
-                self._at_least = max(self._at_least, self._head_file.position() or 0)
+            connection = connect(self._dsn, "casekeeper append")
+            try:
+                self._read_noted(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
+
+    def _read_noted(self, connection: Connection) -> None:
+        """Learn what was acknowledged on this machine. Raises ``StoreUnavailable`` where that cannot be known."""
+        if self._heads is None:
+            return
+        try:
+            if self._head_file is None:
+                with connection.cursor() as cursor:
+                    self._head_file = HeadFile(self._heads, one(cursor, "SELECT log_id FROM log_head")[0])
+            self._at_least = max(self._at_least, self._head_file.position() or 0)
+        except OSError:
+            raise StoreUnavailable(_UNNOTED) from None
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -123,3 +132,10 @@ class Appender:
     def _note(self, position: int) -> None:
         if position > self._at_least:
             self._at_least = self._head_file.raise_to(position) if self._head_file else position
+
+
+def _done_at(outcome: Outcome) -> int | None:
+    """Return the last position that an outcome acknowledges, of this append or of the one that it repeats."""
+    if isinstance(outcome, Appended):
+        return outcome.positions[-1] if outcome.positions else None
+    return outcome.position if isinstance(outcome, AlreadyDone) else None

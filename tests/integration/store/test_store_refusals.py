@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from cutting_proxy import CuttingProxy
 from psycopg2.extensions import parse_dsn
-from store_builders import command, event, history, rows, sql, stored_ids
+from store_builders import command, event, history, idempotency, rows, sql, stored_ids
 
-from domain.errors import OutcomeUnknown, StoreUnavailable
+from domain.errors import AlreadyDone, OutcomeUnknown, StoreUnavailable
 from store.append import Appended
 from store.appender import Appender
 from store.log import EventLog
@@ -137,8 +137,26 @@ def test_a_head_file_that_cannot_be_written_answers_no_append(own_dsn: str, tmp_
     with EventLog(own_dsn, heads=tmp_path) as log:
         assert log.append(first) == Appended((1,))
         assert log.noted_head() == 1
-    with EventLog(own_dsn, heads=noted) as log, pytest.raises(StoreUnavailable, match="head file"):
-        log.append(first)
+    with EventLog(own_dsn, heads=noted) as log:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="head file"):
+                log.append(first)
+
+
+def test_a_repeat_is_not_told_that_it_was_done_before_its_position_is_noted(own_dsn: str, tmp_path: Path) -> None:
+    """The reply to the first try said that nobody knows; a store set back to before it must not be admitted."""
+    noted = tmp_path / f"{rows(own_dsn, 'SELECT log_id::text FROM log_head')[0][0]}.head"
+    noted.symlink_to("/dev/full")
+    key = idempotency("key-1")
+    with EventLog(own_dsn, heads=tmp_path) as log:
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                log.append(command(event(uuid4(), 1), idempotency=key))
+    noted.unlink()
+    with EventLog(own_dsn, heads=tmp_path) as log:
+        with pytest.raises(AlreadyDone):
+            log.append(command(event(uuid4(), 1), idempotency=key))
+        assert log.noted_head() == 1
 
 
 def test_a_store_that_was_never_reached_has_surely_done_nothing(own_dsn: str, proxy: CuttingProxy) -> None:
