@@ -55,8 +55,8 @@ def of_views(log: EventLog, views: Views) -> Iterator[GaugeMetricFamily]:
         head = log.head()
     with views.cursor() as cursor:
         yield _parts(cursor)
-        found = view_health.views(cursor, head or 0)
-        yield from _views(found, known=head is not None)
+        found = view_health.views(cursor, head)
+        yield from _views(found)
         made = {view.name for view in found}
         if "forget" in made:
             yield from _erasures(cursor)
@@ -78,14 +78,14 @@ def _parts(cursor: Cursor) -> GaugeMetricFamily:
     )
 
 
-def _views(found: Sequence[view_health.ViewHealth], *, known: bool) -> Iterator[GaugeMetricFamily]:
+def _views(found: Sequence[view_health.ViewHealth]) -> Iterator[GaugeMetricFamily]:
     """Yield how each view is; nothing of its lag where the head of the log is not known."""
     yield metrics.VIEW_POSITION.of(*((view.position, view.name) for view in found))
     yield metrics.PARKED_STREAMS.of(*((view.parked_streams, view.name) for view in found))
     yield metrics.DISCARDED_STREAMS.of(*((view.discarded_streams, view.name) for view in found))
-    if known:
-        yield metrics.VIEW_LAG.of(*((view.lag, view.name) for view in found))
-        yield metrics.VIEW_STUCK.of(*((view.state == "stuck", view.name) for view in found))
+    known = [(view, view.lag) for view in found if view.lag is not None]
+    yield metrics.VIEW_LAG.of(*((lag, view.name) for view, lag in known))
+    yield metrics.VIEW_STUCK.of(*((view.state == "stuck", view.name) for view, _ in known))
 
 
 def _erasures(cursor: Cursor) -> Iterator[GaugeMetricFamily]:

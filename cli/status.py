@@ -77,6 +77,7 @@ def _state(report: dict[str, Any]) -> str:
 
 
 def _view(row: dict[str, Any]) -> str:
-    line = f"  view    {row['name']:<12} {row.get('state', ''):<9} position {row['position']}  lag {row['lag']}"
+    line = f"  view    {row['name']:<12} {row.get('state', ''):<9} position {row['position']}"
+    lag = "unknown" if row["lag"] is None else row["lag"]
     aside = [f"  {what} streams {row[what]}" for what in ("parked", "discarded") if row.get(what)]
-    return line + "".join(aside)
+    return f"{line}  lag {lag}" + "".join(aside)

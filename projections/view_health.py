@@ -39,13 +39,14 @@ FROM view_positions LEFT JOIN view_at_end ON view = name WHERE name = ANY (%s)
 class ViewHealth:
     """One view. ``lag``: events behind the log's head; ``state``: ``current``, ``behind``, ``stuck`` or ``halted``.
 
+    While the head is not known, ``lag`` is None and ``state`` ``unknown``, or ``halted``.
     ``error`` is the class of the error that its part reports, empty when there is none. ``parked_streams`` wait to be
     released; ``discarded_streams`` are left out until the view is built anew.
     """
 
     name: str
     position: int
-    lag: int
+    lag: int | None
     state: str
     error: str
     parked_streams: int
@@ -59,13 +60,14 @@ def note_at_end(cursor: Cursor, view: str) -> None:
     cursor.execute(_NOTE, (view,))
 
 
-def views(cursor: Cursor, head: int) -> Sequence[ViewHealth]:
-    """Return how every view is that was ever made, by name, measured against the head of the log.
+def views(cursor: Cursor, head: int | None) -> Sequence[ViewHealth]:
+    """Return how every view is that was ever made, by name, measured against the head of the log, where that is known.
 
     Raises psycopg2's errors; ``UndefinedTable`` before a worker has made the first view.
     """
     cursor.execute(_WORKING, (STUCK_SECONDS, sorted(VIEWS)))
     found = sorted(cursor.fetchall())
+    lags = {name: None if head is None else max(0, head - position) for name, position, _ in found}
     parts = {part.part: part for part in health.parts(cursor)}
     parked = Counter(stream.view for stream in parking.all_parked(cursor))
     discarded = Counter(stream.view for stream in parking.all_discarded(cursor))
@@ -73,8 +75,8 @@ def views(cursor: Cursor, head: int) -> Sequence[ViewHealth]:
         ViewHealth(
             name,
             position,
-            max(0, head - position),
-            _state(head - position, working, parts.get(name)),
+            lags[name],
+            _state(lags[name], working, parts.get(name)),
             part.detail_code if (part := parts.get(name)) else "",
             parked[name],
             discarded[name],
@@ -83,10 +85,12 @@ def views(cursor: Cursor, head: int) -> Sequence[ViewHealth]:
     )
 
 
-def _state(lag: int, working: bool, part: PartHealth | None) -> str:
+def _state(lag: int | None, working: bool, part: PartHealth | None) -> str:
     if part is not None and part.fresh and part.state == "halted":
         return "halted"
-    if lag <= 0:
+    if lag is None:
+        return "unknown"
+    if lag == 0:
         return "current"
     kafka_away = part is not None and part.fresh and part.detail_code == "LogUnavailable"
     return "behind" if working or kafka_away else "stuck"

@@ -44,9 +44,10 @@ def readiness(rooms: Rooms) -> dict[str, Any]:
 
     Ready means that store, keys and views can be used and that writes are admitted; a part of the workers that is not
     well, such as the relay without Kafka, is named but does not make the API unready. Why: an error's class, as
-    ``LogUnavailable`` where Kafka is away, or what state the part is in, ``silent`` when no worker speaks for it.
-    Each view has a ``state`` of :mod:`projections.view_health` too, ``unknown`` while the log's head is; and how many
-    streams it has ``parked`` and ``discarded``.
+    ``LogUnavailable`` where Kafka is away; or what state the part is in, ``silent`` when no worker speaks for it and
+    ``stuck`` for a view that does not move; or, of what an operator has to do first, a few words.
+    Each view is a ``ViewHealth`` of :mod:`projections.view_health`, with how many streams it has ``parked`` and
+    ``discarded``.
     """
     needed: dict[str, str] = {}
     head = _checked("store", lambda: _admitted_head(rooms, needed), needed)
@@ -67,7 +68,7 @@ def _admitted_head(rooms: Rooms, needed: dict[str, str]) -> int:
 
 def _views(rooms: Rooms, head: int | None, needed: dict[str, str]) -> list[dict[str, Any]]:
     with rooms.views.cursor() as cursor:
-        found = view_health.views(cursor, head or 0)
+        found = view_health.views(cursor, head)
     if len(found) < len(VIEWS):
         needed["views-not-built"] = "no worker has made them"
     return [
@@ -75,7 +76,7 @@ def _views(rooms: Rooms, head: int | None, needed: dict[str, str]) -> list[dict[
             "name": view.name,
             "position": view.position,
             "lag": view.lag,
-            "state": "unknown" if head is None else view.state,
+            "state": view.state,
             "parked": view.parked_streams,
             "discarded": view.discarded_streams,
         }

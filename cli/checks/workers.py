@@ -99,7 +99,7 @@ def _unwell(part: PartHealth) -> Finding:
 
 
 def _views(cursor: Cursor, head: int | None) -> Iterator[Finding]:
-    for view in view_health.views(cursor, head or 0):
+    for view in view_health.views(cursor, head):
         yield from _view(view)
 
 
@@ -107,7 +107,7 @@ def _view(view: ViewHealth) -> Iterator[Finding]:
     if view.state == "stuck":
         advice = f"see its part above and the worker's log; casekeeper rebuild {view.name} builds it anew"
         yield Finding("projections", "failed", f"{view.name} is stuck: {view.lag} events behind and not moving", advice)
-    elif view.state == "behind" and view.lag > MUCH_LAG:
+    elif view.state == "behind" and (view.lag or 0) > MUCH_LAG:
         advice = f"wait, or give it a worker of its own: casekeeper worker --only {view.name}"
         yield Finding("projections", "warning", f"{view.name} lags: {view.lag} events behind, moving", advice)
     if view.parked_streams:

@@ -151,10 +151,12 @@ def test_ready_names_each_part_that_is_away(world, monkeypatch):
     monkeypatch.setattr(world.service.vault, "health", down(KeysUnavailable("x")))
     keys = client.get("/health/ready")
     monkeypatch.setattr(world.log, "admission", down(StoreUnavailable("x")))
+    store = client.get("/health/ready")
     monkeypatch.setattr(world.views, "cursor", down(ViewsUnavailable("x")))
     all_three = client.get("/health/ready")
 
     assert (keys.status_code, keys.json["ready"], keys.json["degraded"]) == (503, False, ["keys"])
+    assert {(view["lag"], view["state"]) for view in store.json["views"]} == {(None, "unknown")}
     assert (all_three.status_code, all_three.json["degraded"]) == (503, ["keys", "store", "views"])
 
 

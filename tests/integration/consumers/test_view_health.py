@@ -39,7 +39,7 @@ def behind(log_copy: LogCopy) -> LogCopy:
     return log_copy
 
 
-def state(copy: LogCopy, head: int = 3) -> ViewHealth:
+def state(copy: LogCopy, head: int | None = 3) -> ViewHealth:
     [found] = views(copy, lambda cursor: view_health.views(cursor, head))
     return found
 
@@ -63,6 +63,11 @@ class TestState:
         moved(behind, 100_000)
 
         assert (state(behind, head=1).state, state(behind, head=1).lag) == ("current", 0)
+
+    def test_unknown_while_the_head_is(self, behind: LogCopy) -> None:
+        moved(behind, LONG_AGO)
+
+        assert (state(behind, head=None).state, state(behind, head=None).lag) == ("unknown", None)
 
     def test_behind_while_it_moves(self, behind: LogCopy) -> None:
         moved(behind, STUCK_SECONDS - 5)
