@@ -9,7 +9,6 @@ from functools import partial
 from threading import Event
 
 import click
-import psycopg2
 from rich.console import Console
 from rich.progress import Progress
 
@@ -21,6 +20,7 @@ from consumers.published import MAC_SECRET, RecordMac
 from consumers.worker import feed_of, runner_of
 from domain.errors import ViewBehind
 from domain.vocabulary import VIEWS
+from postgres.opening import open_connection
 from projections.base import Projection
 from projections.catalogue import projections
 from projections.positions import prepare
@@ -70,7 +70,7 @@ def rebuild(
     stop = Event()
     feed = feed_of(settings, RecordMac(mac_key))
     stand_ins = [Part(view.name, partial(runner_of, settings, feed, view), stop) for view in views]
-    connection = psycopg2.connect(settings.views_dsn)
+    connection = open_connection(settings.views_dsn, "casekeeper rebuild")
     try:
         for view in views:
             prepare(connection, view, rebuild=True)

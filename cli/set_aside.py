@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import NotFound, ViewsUnavailable
+from postgres.opening import open_connection
 from projections import parking
 from projections.parking import ParkedRecord, ParkedStream
 
@@ -32,7 +33,7 @@ class Release:
 def views_cursor(views_dsn: str) -> Iterator[Cursor]:
     """Give a cursor in a transaction of its own. Raises ``ViewsUnavailable`` for the driver's errors."""
     try:
-        connection = psycopg2.connect(views_dsn, connect_timeout=5, application_name="casekeeper deadletters")
+        connection = open_connection(views_dsn, "casekeeper deadletters")
         try:
             with connection, connection.cursor() as cursor:
                 yield cursor

@@ -16,6 +16,7 @@ import psycopg2
 import psycopg2.extensions
 
 from domain.errors import RetriableError
+from postgres.opening import open_connection
 
 LEASE_SECONDS = 10.0
 """A leader that the database has not heard for this long is replaced."""
@@ -81,12 +82,9 @@ class Leadership:
             self._connection = None
 
     def _connect(self) -> psycopg2.extensions.connection:
-        network = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+        lease = int(LEASE_SECONDS * 1000)
         try:
-            given = psycopg2.extensions.parse_dsn(self._dsn)
-            given.setdefault("connect_timeout", "5")
-            given["options"] = f"{given.get('options', '')} -c idle_session_timeout={int(LEASE_SECONDS * 1000)}"
-            connection = psycopg2.connect(**{**network, **given, "application_name": f"casekeeper lead {self._name}"})
+            connection = open_connection(self._dsn, f"casekeeper lead {self._name}", idle_session_timeout=lease)
         except psycopg2.Error:
             raise self._unavailable("the lock's database cannot be reached") from None
         connection.autocommit = True

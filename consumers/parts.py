@@ -13,6 +13,7 @@ import structlog
 
 from application import metrics
 from domain.errors import RetriableError, TerminalError
+from postgres.opening import open_connection
 from projections import health
 
 _FIRST_PAUSE = 0.2
@@ -109,7 +110,7 @@ class Heartbeat(threading.Thread):
 
     def _write(self, states: dict[str, tuple[str, str]]) -> bool:
         try:
-            connection = psycopg2.connect(self._dsn, connect_timeout=2, application_name="casekeeper health")
+            connection = open_connection(self._dsn, "casekeeper health")
             try:
                 with connection, connection.cursor() as cursor:
                     if not self._prepared:

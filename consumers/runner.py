@@ -25,6 +25,7 @@ from consumers.travel_log import TravelLog
 from consumers.unfit import errors_of_records
 from consumers.unfit_limits import UnfitLimits
 from domain.errors import CasekeeperError, RecordUnfit, ViewsUnavailable
+from postgres.opening import open_connection
 from projections import positions, view_health
 from projections.base import PURGE, Projection
 
@@ -32,7 +33,7 @@ PAGE = 2_000
 _READ_SECONDS = 0.3
 _ELECTION_SECONDS = 1.0
 _CHORES_SECONDS = 1.0
-_TIMEOUTS = "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=20000"
+_TIMEOUTS = {"statement_timeout": 30_000, "idle_in_transaction_session_timeout": 20_000}
 """In milliseconds. A process that is stopped inside a transaction locks its view's rows no longer than that."""
 
 log = structlog.get_logger()
@@ -211,10 +212,7 @@ class ProjectionRunner:
 def _connected(dsn: str, name: str) -> Iterator[Connection]:
     """Give a connection of the runner's own; the driver's errors leave as ``ViewsUnavailable``, without their text."""
     try:
-        given = psycopg2.extensions.parse_dsn(dsn)
-        given.setdefault("connect_timeout", "5")
-        given["options"] = f"{_TIMEOUTS} {given.get('options', '')}"
-        connection = psycopg2.connect(**{**given, "application_name": f"casekeeper view {name}"})
+        connection = open_connection(dsn, f"casekeeper view {name}", **_TIMEOUTS)
     except psycopg2.Error:
         raise ViewsUnavailable("the views cannot be reached") from None
     try:

@@ -6,13 +6,15 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from domain.errors import ViewBehind
-from projections.pool import Pool
+from domain.errors import ViewBehind, ViewsUnavailable
+from postgres.pool import LOOK, Pool
+from projections.connection import connect, unavailable
 from projections.positions import CHANNEL, positions
 
 
@@ -24,13 +26,13 @@ class Views:
 
     def __init__(self, dsn: str, *, size: int = 16) -> None:
         """Take the connection string; up to ``size`` connections are opened, when they are needed."""
-        self._pool = Pool(dsn, size)
+        in_use = partial(ViewsUnavailable, "all connections to the views are in use")
+        self._pool = Pool(partial(connect, dsn), size, in_use)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Give a connection in a read-only transaction that sees one moment, however many queries it runs."""
-        with self._pool.connection() as connection:
-            _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._lent("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             try:
                 yield connection
             finally:
@@ -45,12 +47,12 @@ class Views:
 
     def positions(self) -> dict[str, int]:
         """Return view → position of the last event it has taken in."""
-        with self._pool.connection() as connection, connection.cursor() as cursor:
+        with self._lent(LOOK) as connection, connection.cursor() as cursor:
             return positions(cursor)
 
     def wait_for(self, name: str, position: int, timeout: float) -> None:
         """Return once a view has reached a position; ``timeout`` in seconds. Raises ``ViewBehind`` when it has not."""
-        with self._pool.connection() as connection:
+        with self._lent(LOOK) as connection:
             if _reached(connection, name) >= position:
                 return
             _run(connection, f"LISTEN {CHANNEL}")
@@ -68,6 +70,14 @@ class Views:
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
+
+    @contextmanager
+    def _lent(self, first: str) -> Iterator[Connection]:
+        try:
+            with self._pool.lent(first) as connection:
+                yield connection
+        except psycopg2.Error as error:
+            raise unavailable(error) from None
 
 
 def _await(connection: Connection, name: str, position: int, deadline: float) -> None:

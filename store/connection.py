@@ -5,24 +5,31 @@ The server's messages can quote values of a row, so none of their text goes into
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.extras
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extensions import parse_dsn
 
 from domain.errors import StoreUnavailable
+from postgres.opening import open_connection
+from postgres.pool import LOOK, Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
 """Longest that one statement may take at the server, waiting for the head row included."""
 
 T = TypeVar("T")
 
+_SESSION = {
+    "default_transaction_isolation": r"read\ committed",
+    "synchronous_commit": "on",
+    "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
+}
 _READ_ONLY = "25006"
 _REFUSALS = {
     "53100": "disk full",
@@ -39,19 +46,8 @@ _REFUSALS = {
 
 def connect(dsn: str, name: str) -> Connection:
     """Open a connection in autocommit, with timeouts, that waits for durable commits. Raises ``StoreUnavailable``."""
-    settings: dict[str, object] = {
-        "default_transaction_isolation": r"read\ committed",
-        "synchronous_commit": "on",
-        "statement_timeout": STATEMENT_TIMEOUT_MS,
-        "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
-    }
     try:
-        given = parse_dsn(dsn)
-        # Ours stand last and so win: a connection string cannot switch durability off.
-        options = " ".join([given.get("options", ""), *(f"-c {key}={value}" for key, value in settings.items())])
-        given.setdefault("connect_timeout", "5")
-        network = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
-        connection = psycopg2.connect(**{**network, **given, "options": options, "application_name": name})
+        connection = open_connection(dsn, name, **_SESSION)
     except psycopg2.Error as error:
         raise unavailable(error) from None
     connection.set_client_encoding("UTF8")
@@ -80,93 +76,63 @@ def stays_read_only(error: psycopg2.Error) -> bool:
 
 
 class Connections:
-    """A few connections shared by the threads of a process; a thread waits when all are in use.
+    """A few connections shared by the threads of a process; a thread waits when all are in use, up to 5 s.
 
     A read that meets a connection the server has closed meanwhile is run once more on a new one.
     """
 
     def __init__(self, dsn: str, name: str, size: int) -> None:
-        self._dsn = dsn
-        self._name = name
-        self._size = size
-        self._free = threading.BoundedSemaphore(size)
-        self._idle: list[Connection] = []
+        in_use = partial(StoreUnavailable, "all connections to the event store are in use")
+        self._pool = Pool(partial(connect, dsn, name), size, in_use)
 
     def read(self, query: Callable[[Cursor], T]) -> T:
         """Run a read-only function of a cursor. Raises ``StoreUnavailable``."""
-        with self._free:
-            try:
-                return self._attempt(query, fresh=False)
-            except psycopg2.Error as error:
-                if stays_read_only(error):
-                    self.close()
-                if not lost(error):
-                    raise unavailable(error) from None
+        try:
+            return self._attempt(query)
+        except psycopg2.Error as error:
+            if stays_read_only(error):
                 self.close()
-            try:
-                return self._attempt(query, fresh=True)
-            except psycopg2.Error as error:
+            if not lost(error):
                 raise unavailable(error) from None
+        try:
+            return self._attempt(query, LOOK)
+        except psycopg2.Error as error:
+            raise unavailable(error) from None
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return what a query answers. Raises ``StoreUnavailable``."""
+
+        def query(cursor: Cursor) -> list[tuple[Any, ...]]:
+            cursor.execute(sql, values)
+            return list(cursor)
+
+        return self.read(query)
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
         """Give a cursor in a transaction that commits when the block ends well. Driver errors pass through."""
-        with self._free:
-            connection = self._begin()
+        with self._pool.lent("BEGIN") as connection, connection.cursor() as cursor:
             try:
-                with connection.cursor() as cursor:
-                    try:
-                        yield cursor
-                        cursor.execute("COMMIT")
-                    except BaseException as error:
-                        with suppress(psycopg2.Error):
-                            cursor.execute("ROLLBACK")
-                        if isinstance(error, psycopg2.Error) and stays_read_only(error):
-                            connection.close()
-                        raise
-            finally:
-                self._give(connection)
+                yield cursor
+                cursor.execute("COMMIT")
+            except BaseException as error:
+                with suppress(psycopg2.Error):
+                    cursor.execute("ROLLBACK")
+                if isinstance(error, psycopg2.Error) and stays_read_only(error):
+                    connection.close()
+                raise
 
     def use(self) -> tuple[int, int, int]:
         """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
-        return self._size - self._free._value, len(self._idle), self._size
+        return self._pool.use()
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        while self._idle:
-            with suppress(IndexError):
-                self._idle.pop().close()
+        self._pool.close()
 
-    def _attempt(self, query: Callable[[Cursor], T], *, fresh: bool) -> T:
-        connection = self._take(fresh=fresh)
-        try:
-            with connection.cursor() as cursor:
-                return query(cursor)
-        finally:
-            self._give(connection)
-
-    def _begin(self) -> Connection:
-        connection = self._take(fresh=False)
-        try:
-            connection.cursor().execute("BEGIN")
-        except psycopg2.Error:
-            self.close()
-            connection.close()
-            connection = self._take(fresh=True)
-            connection.cursor().execute("BEGIN")
-        return connection
-
-    def _take(self, *, fresh: bool) -> Connection:
-        with suppress(IndexError):
-            if not fresh:
-                return self._idle.pop()
-        return connect(self._dsn, self._name)
-
-    def _give(self, connection: Connection) -> None:
-        if connection.closed == 0 and connection.info.transaction_status == 0:
-            self._idle.append(connection)
-        else:
-            connection.close()
+    def _attempt(self, query: Callable[[Cursor], T], first: str | None = None) -> T:
+        with self._pool.lent(first) as connection, connection.cursor() as cursor:
+            return query(cursor)
 
 
 def one(cursor: Cursor, sql: str, *values: Any) -> tuple[Any, ...]:

@@ -10,7 +10,6 @@ from typing import Self
 from uuid import UUID
 
 import psycopg2
-from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import LogDiverged, StoreUnavailable
 from store.append import (
@@ -101,24 +100,14 @@ class EventLog:
         sql = (
             "SELECT position, stream_id::text, type, record FROM events WHERE position >= %s ORDER BY position LIMIT %s"
         )
-
-        def query(cursor: Cursor) -> list[UnpublishedRecord]:
-            cursor.execute(sql, (position, limit))
-            return [
-                UnpublishedRecord(p, key.encode(), kind, bytes(record)) for p, key, kind, record in cursor.fetchall()
-            ]
-
-        return self._reads.read(query)
+        rows = self._reads.rows(sql, (position, limit))
+        return [UnpublishedRecord(p, key.encode(), kind, bytes(record)) for p, key, kind, record in rows]
 
     def fingerprints(self, first: int, last: int) -> dict[int, tuple[UUID, bytes]]:
         """Return event id and SHA-256 of the record for each position from ``first`` to ``last``."""
         sql = "SELECT position, event_id, sha256(record) FROM events WHERE position BETWEEN %s AND %s"
-
-        def query(cursor: Cursor) -> dict[int, tuple[UUID, bytes]]:
-            cursor.execute(sql, (first, last))
-            return {position: (event_id, bytes(digest)) for position, event_id, digest in cursor}
-
-        return self._reads.read(query)
+        rows = self._reads.rows(sql, (first, last))
+        return {position: (event_id, bytes(digest)) for position, event_id, digest in rows}
 
     def head(self) -> int:
         """Return the position of the last event, 0 when there is none."""
@@ -131,12 +120,7 @@ class EventLog:
     def fenced(self, fenced_ids: Iterable[UUID]) -> dict[UUID, Fence]:
         """Return the fences that exist for any of these people and key scopes."""
         sql = "SELECT fenced_id, kind, certificate_id, at FROM fences WHERE fenced_id = ANY (%s::uuid[])"
-
-        def query(cursor: Cursor) -> dict[UUID, Fence]:
-            cursor.execute(sql, (uuids(fenced_ids),))
-            return {row[0]: Fence(*row) for row in cursor}
-
-        return self._reads.read(query)
+        return {row[0]: Fence(*row) for row in self._reads.rows(sql, (uuids(fenced_ids),))}
 
     def fences_after(self, fenced_id: UUID | None, limit: int) -> list[Fence]:
         """Return at most ``limit`` fences in the order of what they fence, behind one of them or from the start."""
@@ -145,26 +129,14 @@ class EventLog:
             "WHERE %s::uuid IS NULL OR fenced_id > %s::uuid ORDER BY fenced_id LIMIT %s"
         )
         after = str(fenced_id) if fenced_id else None
-
-        def query(cursor: Cursor) -> list[Fence]:
-            cursor.execute(sql, (after, after, limit))
-            return [Fence(*row) for row in cursor]
-
-        return self._reads.read(query)
+        return [Fence(*row) for row in self._reads.rows(sql, (after, after, limit))]
 
     def find_idempotent(self, key: str) -> IdempotentAnswer | None:
         """Return what is remembered under an idempotency key."""
         sql = "SELECT operation, body_mac, mac_key_id, status, answer, position FROM idempotency WHERE key = %s"
-
-        def query(cursor: Cursor) -> IdempotentAnswer | None:
-            cursor.execute(sql, (key,))
-            row = cursor.fetchone()
-            if row is None:
-                return None
-            operation, mac, mac_key_id, status, answer, position = row
+        for operation, mac, mac_key_id, status, answer, position in self._reads.rows(sql, (key,)):
             return IdempotentAnswer(operation, bytes(mac), mac_key_id, status, json.loads(answer), position)
-
-        return self._reads.read(query)
+        return None
 
     def wait_for_append(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; return whether to look again. For one thread at a time."""
@@ -179,8 +151,7 @@ class EventLog:
         """Return the highest position acknowledged on this machine, ``None`` when nothing was noted here."""
         if self._heads is None:
             return None
-        log_id = self._reads.read(lambda cursor: one(cursor, "SELECT log_id FROM log_head"))[0]
-        noted = HeadFile(self._heads, log_id)
+        noted = HeadFile(self._heads, self.log_id())
         try:
             return noted.position()
         finally:
@@ -230,8 +201,5 @@ class EventLog:
         self._reads.close()
 
     def _records(self, where: str, values: tuple[object, ...]) -> list[StoredRecord]:
-        def query(cursor: Cursor) -> list[StoredRecord]:
-            cursor.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)  # noqa: S608
-            return [StoredRecord(p, event, stream, v, t, bytes(record)) for p, event, stream, v, t, record in cursor]
-
-        return self._reads.read(query)
+        rows = self._reads.rows(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)  # noqa: S608
+        return [StoredRecord(p, event, stream, v, t, bytes(record)) for p, event, stream, v, t, record in rows]

@@ -279,9 +279,5 @@ def _select_stream(
 
 
 def _rows(connections: Connections, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    def query(cursor: Cursor) -> list[tuple[Any, ...]]:
-        cursor.execute(sql, values)
-        return list(cursor)
-
     with library_errors():
-        return connections.read(query)
+        return connections.rows(sql, values)

@@ -5,18 +5,19 @@ The server's messages can quote values of a row, so only the SQLSTATE goes into 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TypeVar
 
 import psycopg2
 import psycopg2.extras
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.extensions import parse_dsn
 
 from domain.errors import KeysUnavailable
+from postgres.opening import open_connection
+from postgres.pool import Pool
 
 STATEMENT_TIMEOUT_MS = 10_000
 LOCK_TIMEOUT_MS = 5_000
@@ -25,6 +26,14 @@ POOL_SIZE = 4
 STALE_PARENT = "CKV01"
 DESTROYED = "CKV02"
 
+_SESSION = {
+    "timezone": "UTC",
+    "default_transaction_isolation": r"read\ committed",
+    "synchronous_commit": "on",
+    "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "lock_timeout": LOCK_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
+}
 _ATTEMPTS = 8
 _READ_ONLY = "25006"
 _AGAIN = frozenset({STALE_PARENT, DESTROYED, "40P01", "40001"})
@@ -36,19 +45,8 @@ Opened = Callable[[Connection], AbstractContextManager[Cursor]]
 
 def connect(dsn: str) -> Connection:
     """Open a connection in autocommit that waits for durable commits, with timeouts. Raises ``KeysUnavailable``."""
-    settings: dict[str, object] = {
-        "timezone": "UTC",
-        "default_transaction_isolation": r"read\ committed",
-        "synchronous_commit": "on",
-        "statement_timeout": STATEMENT_TIMEOUT_MS,
-        "lock_timeout": LOCK_TIMEOUT_MS,
-        "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
-    }
     try:
-        given = parse_dsn(dsn)
-        options = " ".join([given.pop("options", ""), *(f"-c {key}={value}" for key, value in settings.items())])
-        defaults = {"connect_timeout": "5", "application_name": "casekeeper vault", "keepalives_idle": "5"}
-        connection = psycopg2.connect(**{**defaults, **given, "options": options})
+        connection = open_connection(dsn, "casekeeper vault", **_SESSION)
     except psycopg2.Error as error:
         raise unavailable(error) from None
     connection.autocommit = True
@@ -71,7 +69,7 @@ def transaction(connection: Connection) -> Iterator[Cursor]:
 
 
 class Connections:
-    """A few connections shared by the threads of a process; a thread waits when all are in use.
+    """A few connections shared by the threads of a process; a thread waits when all are in use, up to 5 s.
 
     Work handed to ``read`` and ``write`` is run again when the connection was lost or another transaction moved a key
     under it, so it must be safe to repeat.
@@ -79,9 +77,8 @@ class Connections:
 
     def __init__(self, dsn: str, size: int = POOL_SIZE) -> None:
         self._dsn = dsn
-        self._size = size
-        self._free = threading.BoundedSemaphore(size)
-        self._idle: list[Connection] = []
+        in_use = partial(KeysUnavailable, "all connections to the keys cluster are in use")
+        self._pool = Pool(partial(connect, dsn), size, in_use)
 
     def read(self, work: Callable[[Cursor], T]) -> T:
         """Run queries, each in a transaction of its own. Raises ``KeysUnavailable``."""
@@ -98,18 +95,14 @@ class Connections:
         They end, too, when nothing is said for 30 s: a process that is stopped keeps nobody from destroying keys.
         Driver errors pass through, but for ``KeysUnavailable`` when there is no connection to be had.
         """
-        with self._free:
-            connection = self._take_alive()
+        with self._pool.lent(f"SET idle_session_timeout = {IDLE_SESSION_MS}") as connection:
             try:
-                with connection.cursor() as cursor:
-                    cursor.execute(f"SET idle_session_timeout = {IDLE_SESSION_MS}")
                 yield connection
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT pg_advisory_unlock_all(); RESET idle_session_timeout")
             except BaseException:
                 connection.close()
                 raise
-            self._give(connection)
 
     def fresh(self) -> Connection:
         """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""
@@ -122,19 +115,16 @@ class Connections:
 
     def use(self) -> tuple[int, int, int]:
         """Return how many connections are lent, how many are open and idle, and how many there can be at most."""
-        return self._size - self._free._value, len(self._idle), self._size
+        return self._pool.use()
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        while self._idle:
-            with suppress(IndexError):
-                self._idle.pop().close()
+        self._pool.close()
 
     def _run(self, work: Callable[[Cursor], T], opened: Opened) -> T:
-        with self._free:
-            lost_before = False
-            for _ in range(_ATTEMPTS):
-                connection = self._take()
+        lost_before = False
+        for _ in range(_ATTEMPTS):
+            with self._pool.lent() as connection:
                 try:
                     with opened(connection) as cursor:
                         return work(cursor)
@@ -143,34 +133,7 @@ class Connections:
                     if error.pgcode == _READ_ONLY:
                         # The session would go on to refuse when its database takes writes again.
                         connection.close()
-                        self.close()
                     if lost_before or not (lost or error.pgcode in _AGAIN):
                         raise unavailable(error) from None
-                    if lost:
-                        lost_before = True
-                        self.close()
-                finally:
-                    self._give(connection)
-            raise KeysUnavailable("keys kept changing under a transaction")
-
-    def _take(self) -> Connection:
-        with suppress(IndexError):
-            return self._idle.pop()
-        return connect(self._dsn)
-
-    def _take_alive(self) -> Connection:
-        connection = self._take()
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-        except psycopg2.Error:
-            connection.close()
-            self.close()
-            return connect(self._dsn)
-        return connection
-
-    def _give(self, connection: Connection) -> None:
-        if connection.closed == 0 and connection.info.transaction_status == 0:
-            self._idle.append(connection)
-        else:
-            connection.close()
+                    lost_before = lost
+        raise KeysUnavailable("keys kept changing under a transaction")
