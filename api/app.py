@@ -18,6 +18,7 @@ from api.metrics import HttpMetrics
 from api.openapi import document
 from api.problems import answer, describe, wants_html, with_headers
 from api.rate_limits import RateLimits
+from api.readiness import Readiness
 from api.request_scope import Rooms, begin, method_and_route, peer, request_id, rooms
 from api.slow_bodies import Bodies
 from application.problems import ProblemType
@@ -71,18 +72,19 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     app.extensions["casekeeper"] = Rooms(
-        settings,
-        service,
-        views,
-        replay,
-        token_reader(settings, service.vault),
-        service.vault.secret("form-token"),
-        RateLimits(settings),
-        Places(at_once),
-        ViewWaits(views, view_wait, max(1, at_once // 2)),
-        Bodies(),
-        Bodies(MOST_SIGNINS),
-        Bodies(MOST_DISCARDED_AT_ONCE),
+        settings=settings,
+        service=service,
+        views=views,
+        replay=replay,
+        tokens=token_reader(settings, service.vault),
+        form_secret=service.vault.secret("form-token"),
+        rates=RateLimits(settings),
+        places=Places(at_once),
+        waits=ViewWaits(views, view_wait, max(1, at_once // 2)),
+        bodies=Bodies(),
+        signins=Bodies(MOST_SIGNINS),
+        discarded=Bodies(MOST_DISCARDED_AT_ONCE),
+        readiness=Readiness(service, views),
     )
     metrics = HttpMetrics(service, views)
     app.before_request(begin)

@@ -13,10 +13,11 @@ from psycopg2.extensions import cursor as Cursor
 
 from application import metrics
 from domain.errors import CasekeeperError
-from projections import forget, health, requests, view_health
+from projections import forget, requests, view_health
 
 if TYPE_CHECKING:
     from application.service import Service
+    from projections.health import PartHealth
     from projections.views import Views
     from store.log import EventLog
 
@@ -54,8 +55,9 @@ def of_views(log: EventLog, views: Views) -> Iterator[GaugeMetricFamily]:
     with suppress(CasekeeperError):
         head = log.head()
     with views.cursor() as cursor:
-        yield _parts(cursor)
-        found = view_health.views(cursor, head)
+        seen = view_health.look(cursor)
+        yield _parts(seen.parts)
+        found = seen.against(head)
         yield from _views(found)
         made = {view.name for view in found}
         if "forget" in made:
@@ -71,8 +73,8 @@ def of_pools(pools: Mapping[str, PoolUse]) -> Iterator[GaugeMetricFamily]:
     yield metrics.POOL.of(*((number, resource, name) for resource, uses in counts for name, number in uses))
 
 
-def _parts(cursor: Cursor) -> GaugeMetricFamily:
-    found = {part.part: part.state if part.fresh else "silent" for part in health.parts(cursor)}
+def _parts(parts: Mapping[str, PartHealth]) -> GaugeMetricFamily:
+    found = {name: part.state if part.fresh else "silent" for name, part in parts.items()}
     return metrics.PART_STATE.of(
         *((found[part] == state, part, state) for part in found for state in sorted(metrics.STATE.values))
     )

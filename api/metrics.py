@@ -5,10 +5,8 @@ Which metrics there are, and that no label can carry an id or a name: :mod:`appl
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from api import metric_readings
+from api.asking import Asking
 from api.metric_readings import Families, PoolUse
 from api.request_scope import method_and_route
 from application import metrics
@@ -29,42 +28,25 @@ if TYPE_CHECKING:
     from store.log import EventLog
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-LONGEST_SECONDS = 3.0
-"""Longest that a scrape waits for the stores; one that does not answer by then counts as away."""
 
 
 class Readings(CollectorRegistry):
-    """What is read when a scrape asks: each store in a thread of its own, so that one which hangs delays no other."""
+    """What is read when a scrape asks."""
 
     def __init__(self, stores: Mapping[str, Callable[[], Families]], pools: Mapping[str, PoolUse]) -> None:
         super().__init__()
-        self._stores = stores
+        self._stores = Asking({name: partial(_all, read) for name, read in stores.items()})
+        self._names = tuple(stores)
         self._pools = pools
-        self._threads = ThreadPoolExecutor(max(1, len(stores)), "metrics")
-        self._one_at_a_time = threading.Lock()
-        self._asked: dict[str, Future[list[GaugeMetricFamily]]] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield what answers in time. A store that hangs is not asked again before it has answered."""
-        answered = self._answered()
-        available = {name for name, asked in answered.items() if asked.exception() is None}
-        yield metrics.AVAILABLE.of(*((name in available, name) for name in self._stores))
-        for name in available:
-            yield from answered[name].result()
+        """Yield what answers in time."""
+        answered = {name: asked.result() for name, asked in self._stores.answers().items() if not asked.exception()}
+        yield metrics.AVAILABLE.of(*((name in answered, name) for name in self._names))
+        for families in answered.values():
+            yield from families
         yield from metric_readings.of_relay()
         yield from metric_readings.of_pools(self._pools)
-
-    def _answered(self) -> dict[str, Future[list[GaugeMetricFamily]]]:
-        """Ask, and return what was answered in time; one scrape after the other, should two come at once."""
-        with self._one_at_a_time:
-            for name, read in self._stores.items():
-                if name not in self._asked:
-                    self._asked[name] = self._threads.submit(_all, read)
-            wait(list(self._asked.values()), timeout=LONGEST_SECONDS)
-            answered = {name: asked for name, asked in self._asked.items() if asked.done()}
-            for name in answered:
-                del self._asked[name]
-            return answered
 
 
 def page(readings: Readings) -> bytes:

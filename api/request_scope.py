@@ -18,6 +18,7 @@ from domain.errors import FieldProblem, InvalidInput
 if TYPE_CHECKING:
     from api.admission import Places, ViewWaits
     from api.rate_limits import RateLimits
+    from api.readiness import Readiness
     from api.slow_bodies import Bodies
     from api.tokens import TokenReader
     from application.caller import Caller
@@ -47,6 +48,7 @@ class Rooms:
     bodies: Bodies
     signins: Bodies
     discarded: Bodies
+    readiness: Readiness
 
 
 def rooms() -> Rooms:

@@ -9,7 +9,7 @@ import urllib.request
 from typing import Any
 
 
-def ready_report(url: str, seconds: float = 2.0) -> dict[str, Any] | None:
+def ready_report(url: str, seconds: float = 5.0) -> dict[str, Any] | None:
     """Return what ``/health/ready`` says (``ready``, ``views``, ``degraded``), ready or not; None if nobody answers."""
     try:
         with _OPENER.open(f"{url}/health/ready", timeout=seconds) as answer:

@@ -8,7 +8,7 @@ that is no fault of the view's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as Cursor
@@ -60,28 +60,35 @@ def note_at_end(cursor: Cursor, view: str) -> None:
     cursor.execute(_NOTE, (view,))
 
 
-def views(cursor: Cursor, head: int | None) -> Sequence[ViewHealth]:
-    """Return how every view is that was ever made, by name, measured against the head of the log, where that is known.
+@dataclass(frozen=True)
+class Look:
+    """What was seen of all views and of the parts that run them at one moment."""
 
-    Raises psycopg2's errors; ``UndefinedTable`` before a worker has made the first view.
-    """
+    rows: Sequence[tuple[str, int, bool]]
+    parts: Mapping[str, PartHealth]
+    parked: Mapping[str, int]
+    discarded: Mapping[str, int]
+
+    def against(self, head: int | None) -> Sequence[ViewHealth]:
+        """Return how every view is that was ever made, by name, measured against the log's head where it is known."""
+        return tuple(self._view(*row, head) for row in self.rows)
+
+    def _view(self, name: str, position: int, working: bool, head: int | None) -> ViewHealth:
+        part = self.parts.get(name)
+        lag = None if head is None else max(0, head - position)
+        error = part.detail_code if part else ""
+        aside = self.parked.get(name, 0), self.discarded.get(name, 0)
+        return ViewHealth(name, position, lag, _state(lag, working, part), error, *aside)
+
+
+def look(cursor: Cursor) -> Look:
+    """Look at all views. Raises psycopg2's errors; ``UndefinedTable`` before a worker has made the first view."""
     cursor.execute(_WORKING, (STUCK_SECONDS, sorted(VIEWS)))
-    found = sorted(cursor.fetchall())
-    lags = {name: None if head is None else max(0, head - position) for name, position, _ in found}
-    parts = {part.part: part for part in health.parts(cursor)}
-    parked = Counter(stream.view for stream in parking.all_parked(cursor))
-    discarded = Counter(stream.view for stream in parking.all_discarded(cursor))
-    return tuple(
-        ViewHealth(
-            name,
-            position,
-            lags[name],
-            _state(lags[name], working, parts.get(name)),
-            part.detail_code if (part := parts.get(name)) else "",
-            parked[name],
-            discarded[name],
-        )
-        for name, position, working in found
+    return Look(
+        sorted(cursor.fetchall()),
+        {part.part: part for part in health.parts(cursor)},
+        Counter(stream.view for stream in parking.all_parked(cursor)),
+        Counter(stream.view for stream in parking.all_discarded(cursor)),
     )
 
 

@@ -99,7 +99,7 @@ def _unwell(part: PartHealth) -> Finding:
 
 
 def _views(cursor: Cursor, head: int | None) -> Iterator[Finding]:
-    for view in view_health.views(cursor, head):
+    for view in view_health.look(cursor).against(head):
         yield from _view(view)
 
 

@@ -147,7 +147,7 @@ def test_a_store_that_is_away_is_said_to_be_and_the_rest_is_told(world, monkeypa
 
 
 def test_a_store_that_hangs_delays_no_scrape_for_long_and_is_not_asked_again_meanwhile(world, monkeypatch):
-    monkeypatch.setattr("api.metrics.LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr("api.asking.LONGEST_SECONDS", 0.3)
     answered, asked = threading.Event(), []
 
     def hang():

@@ -14,7 +14,6 @@ from api_world import Caller
 from api.app import create_app
 from application.examples import BODIES
 from application.logging import configure
-from domain.errors import KeysUnavailable, StoreUnavailable, ViewsUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -118,62 +117,6 @@ def test_nothing_personal_may_be_stored_by_a_cache_or_framed(world, told):
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
 
 
-def test_live_and_ready(world):
-    client = world.app.test_client()
-    ready = client.get("/health/ready")
-
-    assert client.get("/health/live").json == {"live": True}
-    assert (ready.status_code, ready.json["ready"], ready.json["degraded"]) == (200, True, [])
-    assert {view["name"] for view in ready.json["views"]} == {
-        "people",
-        "worklist",
-        "case_page",
-        "consents",
-        "disclosures",
-        "recipients",
-        "requests",
-        "search_index",
-        "forget",
-    }
-    assert all(view["lag"] >= 0 for view in ready.json["views"])
-    assert {view["state"] for view in ready.json["views"]} <= {"current", "behind"}
-    assert {(view["parked"], view["discarded"]) for view in ready.json["views"]} == {(0, 0)}
-
-
-def test_ready_names_each_part_that_is_away(world, monkeypatch):
-    def down(error):
-        def call(*_args, **_more):
-            raise error
-
-        return call
-
-    client = world.app.test_client()
-    monkeypatch.setattr(world.service.vault, "health", down(KeysUnavailable("x")))
-    keys = client.get("/health/ready")
-    monkeypatch.setattr(world.log, "admission", down(StoreUnavailable("x")))
-    store = client.get("/health/ready")
-    monkeypatch.setattr(world.views, "cursor", down(ViewsUnavailable("x")))
-    all_three = client.get("/health/ready")
-
-    assert (keys.status_code, keys.json["ready"], keys.json["degraded"]) == (503, False, ["keys"])
-    assert {(view["lag"], view["state"]) for view in store.json["views"]} == {(None, "unknown")}
-    assert (all_three.status_code, all_three.json["degraded"]) == (503, ["keys", "store", "views"])
-
-
-def test_ready_names_a_part_of_the_workers_that_is_not_well(world):
-    from projections import health
-
-    with world.projector.paused(), _writing(world) as cursor:
-        health.report(cursor, "relay", "retrying", "LogUnavailable")
-    try:
-        answer = world.app.test_client().get("/health/ready")
-    finally:
-        with _writing(world) as cursor:
-            cursor.execute("DELETE FROM process_health")
-
-    assert (answer.status_code, answer.json["ready"], answer.json["degraded"]) == (200, True, ["relay"])
-
-
 def test_metrics_count_by_route_and_carry_nothing_personal(world, told):
     subject, case = told
     manager = world.people.manager
@@ -249,20 +192,3 @@ def test_a_replay_is_answered_by_what_the_application_was_given(world):
 
 def test_examples_of_the_catalogue_are_taken(world):
     assert world.people.intake.post("/v1/subjects", BODIES["register_subject"]).status_code == 201
-
-
-def _writing(world):
-    import contextlib
-
-    import psycopg2
-
-    @contextlib.contextmanager
-    def cursor():
-        connection = psycopg2.connect(world.settings.views_dsn)
-        try:
-            with connection, connection.cursor() as made:
-                yield made
-        finally:
-            connection.close()
-
-    return cursor()

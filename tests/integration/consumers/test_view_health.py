@@ -40,7 +40,7 @@ def behind(log_copy: LogCopy) -> LogCopy:
 
 
 def state(copy: LogCopy, head: int | None = 3) -> ViewHealth:
-    [found] = views(copy, lambda cursor: view_health.views(cursor, head))
+    [found] = views(copy, lambda cursor: view_health.look(cursor).against(head))
     return found
 
 
