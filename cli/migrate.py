@@ -6,6 +6,7 @@ import json
 
 import click
 
+from application.settings import Settings
 from ops.grants import grant
 from ops.servers import owner_dsns
 from store.migrate import EVENTS_MIGRATIONS, migrate
@@ -24,7 +25,7 @@ def command(as_json: bool) -> None:
     Example:
       casekeeper migrate
     """
-    events, keys = owner_dsns()
+    events, keys = owner_dsns(Settings.load().home_path)
     applied = {"events": migrate(events, EVENTS_MIGRATIONS), "keys": migrate(keys, MIGRATIONS)}
     grant(events, "events")
     grant(keys, "keys")

@@ -23,7 +23,7 @@ def running_databases(settings: Settings) -> Iterator[tuple[str, str]]:
         raise LocalServerError(f"no installation in {settings.home_path}: no {' and no '.join(missing)}")
     left = Runtime.read(settings.home_path)
     if left is not None and left.is_live():
-        yield owner_dsns()
+        yield owner_dsns(settings.home_path)
         return
     with stopped_databases(settings) as dsns:
         yield dsns
@@ -40,4 +40,4 @@ def stopped_databases(settings: Settings) -> Iterator[tuple[str, str]]:
             raise LocalServerError("an earlier run did not end well: casekeeper up and Ctrl-C put it in order")
         servers = LocalServers(settings)
         with servers.started():
-            yield owner_dsns()
+            yield owner_dsns(settings.home_path)

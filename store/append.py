@@ -170,6 +170,10 @@ class Appended:
     positions: tuple[int, ...]
 
 
+AppendResult = Appended | Exception
+"""What became of a command: its positions, or the error to raise."""
+
+
 @dataclass(frozen=True)
 class StoredRecord:
     """An event in the log."""

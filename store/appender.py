@@ -12,8 +12,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from domain.errors import AlreadyDone, OutcomeUnknown, StoreUnavailable
-from store.append import AppendCommand, Appended
-from store.batch import APPEND, Outcome, Row, arguments, outcomes
+from store.append import AppendCommand, Appended, AppendResult
+from store.batch import APPEND, Row, arguments, results
 from store.connection import connect, lost, one, stays_read_only, unavailable
 from store.head_file import HeadFile
 
@@ -36,14 +36,14 @@ class Appender:
         self._connection: Connection | None = None
         self._at_least = 0
 
-    def commit(self, commands: Sequence[AppendCommand]) -> list[Outcome]:
-        """Append the commands and return an outcome each: ``StoreUnavailable`` among them where it was."""
-        decided: dict[int, Outcome] = {}
+    def commit(self, commands: Sequence[AppendCommand]) -> list[AppendResult]:
+        """Append the commands and return a result each: ``StoreUnavailable`` among them where it was."""
+        decided: dict[int, AppendResult] = {}
         while waiting := [n for n in range(len(commands)) if n not in decided]:
-            for n, outcome in zip(waiting, self._transaction([commands[n] for n in waiting]), strict=True):
-                if outcome is not None:
-                    decided[n] = outcome
-        done = {n: position for n, outcome in decided.items() if (position := _done_at(outcome))}
+            for n, result in zip(waiting, self._transaction([commands[n] for n in waiting]), strict=True):
+                if result is not None:
+                    decided[n] = result
+        done = {n: position for n, result in decided.items() if (position := _done_at(result))}
         try:
             self._note(max(done.values(), default=0))
         except OSError:
@@ -57,9 +57,9 @@ class Appender:
             self._head_file.close()
             self._head_file = None
 
-    def _transaction(self, commands: Sequence[AppendCommand]) -> list[Outcome | None]:
+    def _transaction(self, commands: Sequence[AppendCommand]) -> list[AppendResult | None]:
         try:
-            return outcomes(commands, self._send(commands))
+            return results(commands, self._send(commands))
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
             if len(commands) == 1:
                 return [unavailable(error)]
@@ -134,8 +134,8 @@ class Appender:
             self._at_least = self._head_file.raise_to(position) if self._head_file else position
 
 
-def _done_at(outcome: Outcome) -> int | None:
-    """Return the last position that an outcome acknowledges, of this append or of the one that it repeats."""
-    if isinstance(outcome, Appended):
-        return outcome.positions[-1] if outcome.positions else None
-    return outcome.position if isinstance(outcome, AlreadyDone) else None
+def _done_at(result: AppendResult) -> int | None:
+    """Return the last position that a result acknowledges, of this append or of the one that it repeats."""
+    if isinstance(result, Appended):
+        return result.positions[-1] if result.positions else None
+    return result.position if isinstance(result, AlreadyDone) else None

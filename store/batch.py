@@ -1,4 +1,4 @@
-"""A batch of commands as the arguments of ``append_commands``, and its rows as outcomes."""
+"""A batch of commands as the arguments of ``append_commands``, and its rows as results."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from uuid import UUID
 
 from domain.errors import (
     AlreadyDone,
-    CasekeeperError,
     ConcurrencyConflict,
     Fenced,
     IdempotencyKeyReused,
     StoreUnavailable,
 )
-from store.append import AppendCommand, Appended, Fence, Idempotency, NewEvent
+from store.append import AppendCommand, Appended, AppendResult, Fence, Idempotency, NewEvent
 
 APPEND = (
     "SELECT command, outcome, positions, about, status, answer FROM append_commands("
@@ -25,7 +24,6 @@ APPEND = (
 REFILL = "SELECT refill_events(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 REMEMBER = "SELECT remember_outcomes(%s)"
 Row = tuple[int, str, list[int], list[UUID], int | None, str | None]
-Outcome = Appended | CasekeeperError
 
 
 def arguments(at_least: int, commands: Sequence[AppendCommand]) -> list[Any]:
@@ -60,16 +58,16 @@ def refill_arguments(position: int, events: Sequence[NewEvent], fences: Sequence
     return [position, *_records(events), *_event_columns(events), implied]
 
 
-def remember_arguments(outcomes: Sequence[tuple[UUID, Idempotency]]) -> list[Any]:
-    """Return the arguments of :data:`REMEMBER`; outcomes come with the id of the event that carries them."""
-    return [json.dumps([_outcome(event_id, outcome) for event_id, outcome in outcomes])]
+def remember_arguments(remembered: Sequence[tuple[UUID, Idempotency]]) -> list[Any]:
+    """Return the arguments of :data:`REMEMBER`; answers come with the id of the event that carries them."""
+    return [json.dumps([_remembered(event_id, answer) for event_id, answer in remembered])]
 
 
-def outcomes(commands: Sequence[AppendCommand], rows: Iterable[Row]) -> list[Outcome | None]:
+def results(commands: Sequence[AppendCommand], rows: Iterable[Row]) -> list[AppendResult | None]:
     """Return what became of each command: its positions, the error to raise, or ``None``: send it again."""
     by_command = {row[0]: row for row in rows}
     position = by_command[0][2][0]
-    found: list[Outcome | None] = []
+    found: list[AppendResult | None] = []
     for n, command in enumerate(commands, 1):
         row = by_command.get(n)
         if row is None:
@@ -119,12 +117,12 @@ def _fence(event_id: UUID, fence: Fence) -> dict[str, str]:
 def _idempotent(n: int, command: AppendCommand) -> dict[str, Any]:
     assert command.idempotency is not None
     event_id = command.events[-1].event_id if command.events else None
-    return {"command": n, "attempt": str(command.attempt_id), **_outcome(event_id, command.idempotency)}
+    return {"command": n, "attempt": str(command.attempt_id), **_remembered(event_id, command.idempotency)}
 
 
-def _outcome(event_id: UUID | None, outcome: Idempotency) -> dict[str, Any]:
+def _remembered(event_id: UUID | None, idempotency: Idempotency) -> dict[str, Any]:
     event = str(event_id) if event_id else None
-    return {"event": event, **outcome.to_json(), "answer": json.dumps(dict(outcome.answer))}
+    return {"event": event, **idempotency.to_json(), "answer": json.dumps(dict(idempotency.answer))}
 
 
 def _array(values: Iterable[object]) -> str:
@@ -135,7 +133,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _refusal(row: Row) -> Outcome:
+def _refusal(row: Row) -> AppendResult:
     _, kind, positions, about, status, answer = row
     if kind == "stored":
         return Appended(tuple(positions))

@@ -13,30 +13,29 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from domain.errors import OutcomeUnknown, StoreUnavailable
-from store.append import AppendCommand, Appended
+from store.append import AppendCommand, Appended, AppendResult
 
-Outcome = Appended | Exception
-Commit = Callable[[Sequence[AppendCommand]], Sequence[Outcome]]
+Commit = Callable[[Sequence[AppendCommand]], Sequence[AppendResult]]
 
 MAX_COMMANDS = 256
 MAX_BYTES = 4 * 1024 * 1024
 
 
 class _Waiting:
-    """A command whose thread waits for ``called`` to be released: with an outcome, or to lead."""
+    """A command whose thread waits for ``called`` to be released: with a result, or to lead."""
 
-    __slots__ = ("called", "command", "leads", "outcome")
+    __slots__ = ("called", "command", "leads", "result")
 
     def __init__(self, command: AppendCommand) -> None:
         self.command = command
-        self.outcome: Outcome | None = None
+        self.result: AppendResult | None = None
         self.leads = False
         self.called = threading.Lock()
         self.called.acquire()
 
 
 class GroupCommit:
-    """Combines concurrent appends. ``commit`` is called by one thread at a time and answers one outcome per command.
+    """Combines concurrent appends. ``commit`` is called by one thread at a time and answers one result per command.
 
     ``committed`` is told after each batch how many commands it had.
     """
@@ -56,15 +55,15 @@ class GroupCommit:
         try:
             if not self._join(waiting):
                 waiting.called.acquire()
-            if waiting.outcome is None:
+            if waiting.result is None:
                 self._lead(waiting)
         except BaseException:
             self._leave(waiting)
             raise
-        assert waiting.outcome is not None
-        if isinstance(waiting.outcome, Appended):
-            return waiting.outcome
-        raise waiting.outcome
+        assert waiting.result is not None
+        if isinstance(waiting.result, Appended):
+            return waiting.result
+        raise waiting.result
 
     def close(self) -> None:
         """Refuse new commands and return when those that wait are finished."""
@@ -93,18 +92,18 @@ class GroupCommit:
     def _lead(self, leader: _Waiting) -> None:
         """Commit one batch, whose first command is the leader's own."""
         batch: list[_Waiting] = []
-        outcomes: Sequence[Outcome] = ()
+        results: Sequence[AppendResult] = ()
         try:
             self._gather(batch)
-            outcomes = self._commit([waiting.command for waiting in batch])
+            results = self._commit([waiting.command for waiting in batch])
         except Exception as error:
-            outcomes = [copy.copy(error) for _ in batch]
+            results = [copy.copy(error) for _ in batch]
         finally:
             # The next batch starts first: while it is committed, the threads of this one go on with their work.
             self._hand_over(leader)
             unknown = OutcomeUnknown("interrupted while committing: call again with the same command")
             for n, waiting in enumerate(batch):
-                waiting.outcome = outcomes[n] if outcomes else copy.copy(unknown)
+                waiting.result = results[n] if results else copy.copy(unknown)
                 waiting.called.release()
         self._committed(len(batch))
 

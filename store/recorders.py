@@ -29,7 +29,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import ConcurrencyConflict, StoreUnavailable
 from store.append import AppendCommand, NewEvent
-from store.batch import APPEND, arguments, outcomes
+from store.batch import APPEND, arguments, results
 from store.connection import Connections, unavailable
 from store.listen import Listener
 from store.log import EventLog
@@ -217,10 +217,10 @@ class PostgresProcessRecorder(PostgresTrackingRecorder, PostgresApplicationRecor
             with self._connections.transaction() as cursor:
                 track(cursor, tracking)
                 cursor.execute(APPEND, arguments(0, [command]))
-                outcome = outcomes([command], cursor.fetchall())[0]
-                if isinstance(outcome, Exception):
-                    raise outcome
-                return list(outcome.positions) if outcome else []
+                [result] = results([command], cursor.fetchall())
+                if isinstance(result, Exception):
+                    raise result
+                return list(result.positions) if result else []
 
 
 def command_of(

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
@@ -16,13 +15,12 @@ from ops.files import private_folder, write_private
 from ops.kafka import class_archive
 from ops.kafka.jars import jars, java
 from ops.ports import LOOPBACK, answers, remembered_port
-from ops.processes import end_child, spawn
+from ops.processes import end_child, spawn, wait_until_ready
 
 STOP = ((signal.SIGTERM, 20.0),)
 READY_SECONDS = 120.0
 _TEMPLATE = Path(__file__).with_name("server.properties")
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
-_POLL_SECONDS = 0.1
 
 
 class Broker:
@@ -70,15 +68,7 @@ class Broker:
 
         Raises LocalServerError if it ends or does not listen within 2 minutes.
         """
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
-                raise LocalServerError("Kafka ended while starting: see its log")
-            if answers(self._port):
-                return
-            waiting()
-            time.sleep(_POLL_SECONDS)
-        raise LocalServerError(f"Kafka does not listen after {READY_SECONDS:.0f} s: see its log")
+        wait_until_ready(self._process, "Kafka", lambda: answers(self._port), READY_SECONDS, waiting)
 
     def stop(self) -> None:
         """Stop the server this object started; nothing if there is none."""
