@@ -24,6 +24,7 @@ CLOSE_MS = 1_000
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 """Largest record or batch that our topics take: well above the largest event."""
 _METADATA_AGE_MS = 3_000
+_LEAST_WAIT_SECONDS = 0.05
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
     """Return a consumer that commits nothing by itself and makes no topics. Raises ``LogUnavailable``."""
     header_names.install()
     with log_errors():
-        return opened(
+        made = opened(
             KafkaConsumer,
             *topics,
             **{
@@ -69,6 +70,9 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
                 **options,
             },
         )
+    if "group_id" in options:
+        _wait_between_polls(made)
+    return made
 
 
 def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:
@@ -104,3 +108,13 @@ def close_producer(closing: KafkaProducer) -> None:
     except KafkaError:
         # The library's close() gives up when its flush() does, and would leave the sending thread at work.
         closing._sender.force_close()
+
+
+def _wait_between_polls(member: KafkaConsumer) -> None:
+    """Have a poll wait a little although a heartbeat is due, which another thread of the library sends.
+
+    While one waits for its answer, the library polls again and again at once, and keeps a core busy.
+    """
+    coordinator = member._coordinator
+    due = coordinator.time_to_next_poll
+    coordinator.time_to_next_poll = lambda: max(_LEAST_WAIT_SECONDS, due())

@@ -1,0 +1,75 @@
+"""While a heartbeat waits for its answer, the client library polls without waiting: a whole core for up to 10 s."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer
+from kafka.admin import NewTopic
+from kafka_brokers import FaultyBroker
+from kafka_proxy import SlowProxy
+
+from consumers.clients import admin, consumer
+from tests.waiting import until
+
+pytestmark = pytest.mark.faults
+SILENT_SECONDS = 4.0
+
+
+@pytest.fixture(scope="module")
+def behind_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyBroker, SlowProxy]]:
+    """A broker that is spoken to through a proxy, which can fall silent."""
+    broker = FaultyBroker(tmp_path_factory.mktemp("overdue") / "kafka")
+    proxy = SlowProxy(int(broker.address.partition(":")[2]))
+    broker.add(f"advertised.listeners=PLAINTEXT://127.0.0.1:{proxy.port}\n")
+    broker.up()
+    try:
+        with closing(admin(broker.address)) as making:
+            making.create_topics([NewTopic("overdue", 1, 1)])
+        yield broker, proxy
+    finally:
+        broker.stop()
+        proxy.close()
+
+
+def the_librarys(address: str, **group: Any) -> KafkaConsumer:
+    return KafkaConsumer(bootstrap_servers=address, **group)
+
+
+@pytest.mark.parametrize(("made", "hurries"), [(consumer, False), (the_librarys, True)], ids=["ours", "the library's"])
+def test_polls_wait_although_a_heartbeat_is_overdue(
+    behind_proxy: tuple[FaultyBroker, SlowProxy],
+    made: Callable[..., KafkaConsumer],
+    hurries: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second case says when the library waits by itself, and ours need not."""
+    rounds = 0
+    once = KafkaConsumer._poll_once
+
+    def counted(*given: Any, **more: Any) -> Any:
+        nonlocal rounds
+        rounds += 1
+        return once(*given, **more)
+
+    monkeypatch.setattr(KafkaConsumer, "_poll_once", counted)
+    broker, proxy = behind_proxy
+    group = {"group_id": f"overdue-{hurries}", "session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
+    with closing(made(broker.address, **group)) as member:
+        member.subscribe(["overdue"])
+        until(lambda: bool(member.poll(timeout_ms=200) or member.assignment()), 60)
+        proxy.silent = True
+        try:
+            until(lambda: member.poll(timeout_ms=200) or member._coordinator.heartbeat.should_heartbeat(), 10)
+            rounds, end = 0, time.monotonic() + SILENT_SECONDS
+            while time.monotonic() < end:
+                member.poll(timeout_ms=300)
+        finally:
+            proxy.silent = False
+    print(f"\n{rounds} rounds in {SILENT_SECONDS:.0f} s")
+
+    assert (rounds > 100 * SILENT_SECONDS) == hurries
