@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests run side by side, one for each processor; each of these workers starts servers of its own.
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 # Processes are started again and again: they are to find the modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,13 +17,13 @@ run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or
 
 test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest -m "not faults and not soak" --durations=40 --deselect tests/contract/
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m "not faults and not soak" --durations=40 --deselect tests/contract/
 
 test-faults: .venv/.dev ## run the longer tests: faults and kills
-	@$(BIN)/pytest -m faults --durations=40
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m faults --durations=40
 
 test-soak: .venv/.dev ## run attacks and races in their thousands
-	@$(BIN)/pytest -m soak
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m soak
 
 check: .venv/.dev ## check format, lint, types, layers, and that documents match the code
 	@$(BIN)/ruff format --check .
