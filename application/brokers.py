@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from application.clear_connections import brokers_in_clear, refusal
 from domain.errors import SettingInvalid
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -27,6 +28,8 @@ class Brokers:
     mechanism: str = ""
     username: str = ""
     password_file: str = ""
+    clear_allowed: bool = False
+    """Whether brokers on another machine may be spoken to in the clear."""
 
     def __post_init__(self) -> None:
         """Raise ``SettingInvalid`` where settings contradict each other, rather than speak in the clear."""
@@ -47,10 +50,12 @@ class Brokers:
             raise SettingInvalid(
                 "CASEKEEPER_KAFKA_USERNAME and _PASSWORD_FILE go with the SASL protocols, and those with them"
             )
+        if not self.clear_allowed and brokers_in_clear(self.servers, self.protocol):
+            raise refusal("CASEKEEPER_KAFKA")
 
     @classmethod
     def of(cls, brokers: Brokers | str) -> Brokers:
-        """Return brokers as they are, or those at comma-separated ``host:port`` that are spoken to in the clear."""
+        """Return brokers as they are, or those of this machine at comma-separated ``host:port``, in the clear."""
         return brokers if isinstance(brokers, Brokers) else cls(tuple(brokers.split(",")))
 
     def options(self) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Self
 
 from application.brokers import Brokers
+from application.clear_connections import ALLOWED, brokers_in_clear, database_in_clear, refusal
 from domain.errors import SettingInvalid
 from vault.keyring_location import Folders, KeyringLocation, parse
 
 RUNTIME_FILE = "runtime.json"
+DATABASES = ("events_dsn", "views_dsn", "keys_dsn")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Settings:
     """Name to sign in to brokers with."""
     kafka_password_file: str = ""
     """File that holds the password for it."""
+    clear_network: str = "0"
+    """``1`` lets connections in the clear lead to other machines: for a closed network, such as one of containers."""
     topic_prefix: str = ""
     """Put before every topic and group name, so that copies can share brokers."""
     host: str = "127.0.0.1"
@@ -83,7 +87,19 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the environment, then the running copy's ``runtime.json``, then the defaults."""
+        """Read the environment, then the running copy's ``runtime.json``, then the defaults.
+
+        Raises ``SettingInvalid`` where a connection would leave this machine in the clear and none is allowed to.
+        """
+        settings = cls.read(environ)
+        if not settings.clear_allowed:
+            for field in settings.in_clear(environ):
+                raise refusal(variable(field))
+        return settings
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """Read the same without a look at where connections lead: for showing settings, not for connecting."""
         home = Path(environ.get("CASEKEEPER_HOME", cls.home))
         runtime = _runtime_environment(home)
         values: dict[str, str] = {}
@@ -91,6 +107,17 @@ class Settings:
             name = variable(field.name)
             values[field.name] = environ.get(name) or runtime.get(name) or str(field.default)
         return cls(**{**values, "home": str(home)})
+
+    @property
+    def clear_allowed(self) -> bool:
+        """Tell whether connections in the clear may lead to other machines."""
+        return self.clear_network == ALLOWED
+
+    def in_clear(self, environ: Mapping[str, str] = os.environ) -> list[str]:
+        """Return the fields whose connections lead to another machine without TLS that proves who answers."""
+        given = [field for field in DATABASES if (dsn := getattr(self, field)) and database_in_clear(dsn, environ)]
+        kafka = brokers_in_clear(self.kafka.split(","), self.kafka_protocol)
+        return [*given, *(["kafka"] if kafka else [])]
 
     @property
     def home_path(self) -> Path:
@@ -121,6 +148,7 @@ class Settings:
             self.kafka_mechanism,
             self.kafka_username,
             self.kafka_password_file,
+            clear_allowed=self.clear_allowed,
         )
 
     @property

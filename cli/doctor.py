@@ -25,7 +25,7 @@ def command(as_json: bool) -> None:
     Example:
       casekeeper doctor
     """
-    settings = Settings.load()
+    settings = Settings.read()
     found = list(findings(settings))
     listed = list(listed_settings(settings))
     if as_json:

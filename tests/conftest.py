@@ -1,8 +1,8 @@
 """Servers of a test session: real PostgreSQL (two clusters) and real Kafka, started once, ended by their own pids.
 
-Set ``CASEKEEPER_EVENTS_DSN``, ``CASEKEEPER_KEYS_DSN`` or ``CASEKEEPER_KAFKA`` to use servers of your own: tests then
-make databases and topics for themselves there. When the session's process dies, even by SIGKILL, the kernel ends the
-servers, see ``ops.processes.spawn``.
+Set ``CASEKEEPER_EVENTS_DSN``, ``CASEKEEPER_KEYS_DSN`` or ``CASEKEEPER_KAFKA`` to use servers of your own, on this
+machine: tests then make databases and topics for themselves there. When the session's process dies, even by SIGKILL,
+the kernel ends the servers, see ``ops.processes.spawn``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certificates that TLS relies on: those in files, and those that servers show."""
+"""Certificates that TLS relies on, those in files and those that servers show; and where there should be TLS."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cryptography import x509
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 
+from application import clear_connections
 from application.settings import Settings, variable
 from cli.checks.databases import DATABASES
 from cli.checks.finding import Finding
@@ -24,8 +25,14 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 def certificates(settings: Settings) -> Iterator[Finding]:
-    """Look how long every certificate is valid: files that settings name, and what servers show where TLS is set."""
+    """Say what leads to another machine in the clear, and how long every certificate is valid.
+
+    These are in files that settings name, and what servers show where TLS is set.
+    """
     seen = False
+    for field in settings.in_clear():
+        seen = True
+        yield _in_clear(field, allowed=settings.clear_allowed)
     for name, file in _files(settings):
         seen = True
         yield from _file(name, file)
@@ -33,7 +40,15 @@ def certificates(settings: Settings) -> Iterator[Finding]:
         seen = True
         yield from _server(name, host, port, postgresql=postgresql)
     if not seen:
-        yield Finding("certificates", "ok", "none used: connections in the clear, for one machine only")
+        yield Finding("certificates", "ok", "none used: connections in the clear stay on this machine")
+
+
+def _in_clear(field: str, *, allowed: bool) -> Finding:
+    shown = clear_connections.found(variable(field))
+    advice = f"see TLS and SASL in docs/operations.md, or keep that network closed ({variable('clear_network')})"
+    if allowed:
+        return Finding("certificates", "warning", shown, advice)
+    return Finding("certificates", "failed", f"{shown}, so no server was signed in to", advice)
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -98,6 +98,8 @@ def test_every_variable_is_a_setting_and_each_process_connects_as_its_own_role(c
             assert (parts["user"], parts["host"], parts["dbname"]) == (role, host, f"casekeeper_{store.lower()}")
         loaded = Settings.load(environment)
         assert (loaded.env, loaded.kafka) == ("production", "kafka:9092")
+        # Containers of one machine, with a network of their own: no port of a database or of Kafka is published.
+        assert loaded.clear_allowed
 
 
 def test_every_volume_is_where_the_program_keeps_that_state(composed: dict[str, Any]) -> None:

@@ -6,8 +6,11 @@ import importlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -160,6 +163,61 @@ def test_doctor_names_every_setting_and_hides_passwords(tmp_path: Path) -> None:
     assert "tell-nobody" not in done.stdout + done.stderr
     assert re.search(r"^WRONG  kafka +no answer from 127\.0\.0\.1:1: start it", done.stdout, re.MULTILINE)
     assert re.search(r"^WRONG  events +cannot connect: ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["migrate"],
+        ["worker"],
+        ["api"],
+        ["up"],
+        ["status"],
+        ["keys", "verify"],
+        ["deadletters", "list"],
+        ["rebuild", "people"],
+    ],
+    ids=" ".join,
+)
+def test_no_command_speaks_to_another_machine_in_the_clear(tmp_path: Path, command: list[str]) -> None:
+    for given, named in (
+        ({"CASEKEEPER_KEYS_DSN": "postgresql://someone:tell-nobody@db.example/keys"}, "CASEKEEPER_KEYS_DSN"),
+        ({"CASEKEEPER_KAFKA": "kafka.example:9092"}, "CASEKEEPER_KAFKA"),
+    ):
+        done = casekeeper(tmp_path, *command, **given)
+
+        assert done.returncode == 1
+        assert re.fullmatch(
+            rf"Error: {named} leads to another machine without .*CASEKEEPER_CLEAR_NETWORK=1 .*\n", done.stderr
+        )
+        assert not re.search("someone|tell-nobody|example", done.stdout + done.stderr)
+
+
+def test_doctor_asks_nothing_of_a_server_that_would_be_spoken_to_in_the_clear(tmp_path: Path) -> None:
+    # Only an address that is written as one of this machine is taken for one: this one leads here all the same.
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        given = {"CASEKEEPER_EVENTS_DSN": f"host=127.1 port={listening.getsockname()[1]} password=tell-nobody"}
+        refused = casekeeper(tmp_path, "doctor", **given)
+        listening.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+        threading.Thread(target=_hang_up, args=(listening,), daemon=True).start()
+        allowed = casekeeper(tmp_path, "doctor", **given, CASEKEEPER_CLEAR_NETWORK="1")
+
+    said = "CASEKEEPER_EVENTS_DSN leads to another machine without sslmode=verify-full"
+    assert refused.returncode == 1
+    assert re.search(rf"^WRONG  certificates +{said}, so no server was signed in to: ", refused.stdout, re.MULTILINE)
+    assert re.search(rf"^note   certificates +{said}: ", allowed.stdout, re.MULTILINE)
+    assert re.search(r"^WRONG  events +cannot connect: ", allowed.stdout, re.MULTILINE), "now it was asked"
+    assert "tell-nobody" not in refused.stdout + refused.stderr + allowed.stdout + allowed.stderr
+
+
+def _hang_up(listening: socket.socket) -> None:
+    listening.settimeout(30)
+    with suppress(OSError):
+        while True:
+            listening.accept()[0].close()
 
 
 def test_doctor_is_content_with_servers_that_answer(

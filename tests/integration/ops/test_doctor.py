@@ -297,6 +297,30 @@ def test_a_certificate_that_is_not_there_is_missed(tmp_path: Path) -> None:
     assert "CASEKEEPER_KAFKA_CA" in said.advice
 
 
+@pytest.mark.parametrize(("allowed", "state"), [("0", "failed"), ("1", "warning")])
+def test_connections_in_the_clear_to_another_machine_are_told_by_the_name_of_their_setting(
+    tmp_path: Path, allowed: str, state: str
+) -> None:
+    elsewhere = {
+        "views_dsn": "host=db.example password=canary-77",
+        "keys_dsn": "host=keys.example sslmode=disable",
+        "kafka": "kafka.example:9092",
+    }
+    said = found("certificates", tmp_path, clear_network=allowed, **elsewhere)
+
+    named = [f"CASEKEEPER_{name}" for name in ("VIEWS_DSN", "KEYS_DSN", "KAFKA")]
+    assert [(one.state, one.found.split()[0]) for one in said] == [(state, name) for name in named]
+    assert all(one.advice for one in said)
+    assert not any(part in str(said) for part in ("canary", "example"))
+
+
+def test_connections_that_stay_on_this_machine_need_no_certificate(tmp_path: Path) -> None:
+    at_home = {"kafka": "127.0.0.1:9092", "events_dsn": "host=/run/postgresql", "keys_dsn": "host=localhost"}
+
+    assert only("certificates", tmp_path, **at_home).state == "ok"
+    assert only("certificates", tmp_path).state == "ok"
+
+
 def test_a_server_s_own_certificate_is_looked_at_before_it_expires(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
