@@ -20,7 +20,7 @@ from application.strict_json import parse_object
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body; more is answered 413."""
 MAX_FORM_BYTES = 16 * 1024
-"""Largest form of signing in and out; a token is at most a quarter of it."""
+"""Largest form of a page; a token is at most a quarter of it."""
 MAX_DEPTH = 20
 """Deepest nesting of objects and lists; the deepest schema has five."""
 MAX_DISCARDED = 8 * MAX_BODY_BYTES
@@ -50,6 +50,11 @@ def receive() -> None:
     Raises ``LengthRequired`` (411), ``RequestEntityTooLarge`` (413), ``BadRequest`` when it broke off, ``Busy``.
     """
     _receive(rooms().bodies, MAX_BODY_BYTES)
+
+
+def receive_callers_form() -> None:
+    """Read a form of somebody signed in: a small one, in the places of bodies. Raises what :func:`receive` does."""
+    _receive(rooms().bodies, MAX_FORM_BYTES)
 
 
 def receive_form() -> None:

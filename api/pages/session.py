@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from api.body import receive_form
+from api.body import receive_callers_form, receive_form
 from api.dev_tokens import DEV_LIFETIME, DevIssuer
 from api.request_scope import peer, request_id, rooms
 from application import problems
@@ -92,8 +92,11 @@ def sign_out() -> Response:
     return response
 
 
-def page(view: View) -> View:
-    """Let a page be seen only by somebody signed in; anybody else is sent to sign in."""
+def page(view: View, *first: Callable[[], None]) -> View:
+    """Let a page be seen only by somebody signed in; anybody else is sent to sign in.
+
+    What comes ``first`` is done before a place to work is taken.
+    """
 
     @wraps(view)
     def signed_in(**ids: Any) -> Any:
@@ -107,11 +110,18 @@ def page(view: View) -> View:
         rooms().rates.caller(claims.issuer, claims.subject)
         g.caller = claims.caller(request_id())
         g.viewer = _viewer(g.caller)
+        for step in first:
+            step()
         with rooms().places.taken():
             return view(**ids)
 
     signed_in.counts_calls = True  # type: ignore[attr-defined]
     return signed_in
+
+
+def form(view: View) -> View:
+    """Let a form of ours be sent only by somebody signed in, and from our own page."""
+    return page(view, receive_callers_form, check_form)
 
 
 def viewer_or_none() -> Viewer | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, redirect, render_template
+from flask import Blueprint, Response, make_response, redirect, render_template, request
 
 from api.pages.formats import due_in
-from api.pages.session import may, page, viewer
+from api.pages.session import form, may, page, viewer
 from api.reads import actor, paging, parameters, word
 from api.request_scope import caller, rooms
 from application.permissions import READERS
@@ -73,11 +73,11 @@ def worklist_page() -> Response:
     return make_response(html)
 
 
-@blueprint.get("/cases")
-@page
+@blueprint.post("/cases")
+@form
 def go_to_case() -> Response:
-    """Go to the page of the case whose id was typed."""
-    typed = parameters("case_id").get("case_id", "").strip()
+    """Go to the page of the case whose id was typed; it may be anything, so it comes in no address."""
+    typed = request.form.get("case_id", "").strip()
     try:
         return make_response(redirect(f"/cases/{UUID(typed)}", 303))
     except ValueError:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_world import World
 from flask import Flask, Response
+from page_forms import forms
+
+from api import pages
+from api.pages import TEMPLATES
+from application.examples import BODIES
 
 KEPT = {"static"}
 """Endpoints whose answers may be kept: the style sheet and the icon, the same for everybody."""
+PARAMETERS = re.compile(r"parameters\(([^)]*)\)")
+"""Where a page says which parameters its query has."""
 CLOSED = ("enum", "format", "minimum", "maximum")
 
 
@@ -35,10 +43,14 @@ def unkept(answer: Any) -> bool:
 @pytest.fixture(scope="module")
 def signed_in(world: World) -> Any:
     """A browser with a session of a case manager."""
+    return session(world, "case_manager")
+
+
+def session(world: World, person: str) -> Any:
     browser = world.app.test_client()
     form = re.search(r'name="form" value="([0-9a-f]{64})"', browser.get("/signin").text)
     assert form is not None
-    browser.post("/signin", data={"form": form[1], "as": "case_manager"})
+    browser.post("/signin", data={"form": form[1], "as": person})
     return browser
 
 
@@ -81,7 +93,7 @@ def test_flask_by_itself_lets_answers_be_stored() -> None:
     assert not unkept(app.test_client().get("/"))
 
 
-def test_no_address_has_a_place_for_a_persons_data(world: World) -> None:
+def test_no_address_has_a_place_for_a_persons_data(world: World, signed_in: Any) -> None:
     """In paths there are ids alone; in queries words of closed lists, numbers, ids, positions and opaque cursors."""
     document = world.app.test_client().get("/openapi.json").json
     open_to_text = []
@@ -95,6 +107,47 @@ def test_no_address_has_a_place_for_a_persons_data(world: World) -> None:
 
     named = {name for _, name, _ in open_to_text}
     assert named <= NOT_A_PERSONS, open_to_text
+    # The pages are in no such document.
+    calls = [call for file in Path(pages.__file__).parent.glob("*.py") for call in PARAMETERS.findall(file.read_text())]
+    taken = {name for call in calls for name in re.findall(r'"(\w+)"', call)}
+    # A word of a list, and the id of a certificate: anything else is refused.
+    assert taken - NOT_A_PERSONS == {"state", "certificate"}
+    assert signed_in.get("/?state=Ada+Lovelace").status_code == 400
+
+
+def test_no_form_of_a_page_puts_what_is_typed_into_an_address(world: World, signed_in: Any) -> None:
+    """In templates as they are written, and in every page as those who may see it are shown it."""
+    written = {file.name: file.read_text() for file in Path(TEMPLATES).glob("*.html")}
+    subject, case = world.registered()
+    request = world.people.person.post(f"/v1/subjects/{subject}/requests", BODIES["receive_request"]).json["id"]
+    world.views.wait_for("requests", world.log.head(), 10)
+    world.views.wait_for("case_page", world.log.head(), 10)
+    shown: dict[str, str] = {}
+    for browser in (world.app.test_client(), signed_in, session(world, "regulator"), session(world, "privacy_officer")):
+        for path in ("/", "/signin", "/docs", "/nowhere", f"/cases/{case}", f"/requests/{request}/certificate"):
+            answer = browser.get(path, headers={"Accept": "text/html"})
+            shown[f"{len(shown)} {path} {answer.status_code}"] = answer.text
+
+    both = {**written, **shown}
+    in_addresses = {name: [form.puts_into_address for form in forms(html)] for name, html in both.items()}
+    assert {name: fields for name, fields in in_addresses.items() if any(fields)} == {}
+    typed = {field for html in shown.values() for form in forms(html) for field in form.typed}
+    assert typed == {"token", "case_id"}, "every form was shown"
+    assert {"entrance.html", "signin.html"} <= written.keys()
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<form><input name="who"></form>',
+        '<form method="GET" action="/"><input type="search" name="who"></form>',
+        '<form method="get"><textarea name="who"></textarea></form>',
+        '<form method="post"><input type="date" name="who"><button formmethod="get">Go</button></form>',
+        '<form method="get" id="f"></form><input name="who" form="f">',
+    ],
+)
+def test_a_form_that_does_is_found(html: str) -> None:
+    assert [form.puts_into_address for form in forms(html) if form.puts_into_address] == [["who"]]
 
 
 NOT_A_PERSONS = {"cursor", "after", "limit", "assignee", "version"}

@@ -91,6 +91,40 @@ def test_a_form_from_elsewhere_is_refused(world, path):
     assert browser.get("/").status_code == 200
 
 
+def test_a_regulator_opens_a_case_by_its_id_and_no_address_has_what_was_typed(world):
+    browser, _ = signed_in(world, **{"as": "regulator"})
+    form = hidden(browser.get("/").text)
+    case = "0b9f8f0e-5c0d-4b8e-9d53-0f3c0a3a1c11"
+
+    opened = browser.post("/cases", data={"form": form, "case_id": f" {case.upper()} "})
+    assert (opened.status_code, opened.location) == (303, f"/cases/{case}")
+    for typed in ("Ada Zq7Marker", "", "MEMBER-7"):
+        again = browser.post("/cases", data={"form": form, "case_id": typed})
+        assert (again.status_code, again.location) == (400, None)
+        assert 'role="alert"' in again.text
+        assert not typed or typed not in again.text
+    in_an_address = browser.get("/cases?case_id=Ada+Zq7Marker")
+    assert in_an_address.status_code == 405
+    assert "Zq7Marker" not in in_an_address.text
+
+
+def test_the_form_that_opens_a_case_is_taken_from_our_own_page_and_from_somebody_signed_in(world):
+    browser, _ = signed_in(world, **{"as": "regulator"})
+    own = hidden(browser.get("/").text)
+    case = "0b9f8f0e-5c0d-4b8e-9d53-0f3c0a3a1c11"
+    stolen = hidden(world.app.test_client().get("/signin").text)
+    answers = [
+        browser.post("/cases", data={"case_id": case}),
+        browser.post("/cases", data={"case_id": case, "form": stolen}),
+        browser.post("/cases", data={"case_id": case, "form": own}, headers={"Sec-Fetch-Site": "cross-site"}),
+    ]
+
+    assert {(a.status_code, a.json["type"]) for a in answers} == {(403, "urn:casekeeper:problem:form-not-ours")}
+    stranger = world.app.test_client().post("/cases", data={"case_id": case, "form": own})
+    assert (stranger.status_code, stranger.location) == (303, "/signin")
+    assert browser.post("/cases", data={"form": own, "case_id": "x" * 16 * 1024}).status_code == 413
+
+
 def test_pages_may_load_nothing_from_elsewhere_and_run_no_script(world):
     browser, _ = signed_in(world, **{"as": "case_manager"})
     for path in ("/", "/signin", "/docs"):
