@@ -3,7 +3,7 @@
 It shares no code with the service: it reads what :mod:`independent_read` found in the store, on the topics and in the
 views, beside the clients' own journals of what they sent and what was answered, and says what does not fit. An empty
 list means: nothing acknowledged is lost, nothing was done twice, both copies of the log are the same, and each view is
-its own fold of the topic.
+its own fold of the topic; of ``search_index`` all but its tags, which take keys to make (``independent_fold``).
 
 Every function here is pure, so that each check can be shown a damaged input (``test_independent_check.py``).
 
@@ -224,12 +224,12 @@ def erasure_faults(rows: Iterable[Row]) -> list[str]:
 
 
 def view_faults(topic: Iterable[Message], views: Views, positions: Mapping[str, int]) -> list[str]:
-    """Each view is at the topic's end, and is its own fold of the topic."""
+    """Each view is at the topic's end, and is its own fold of the topic; there is no view that nobody folds."""
     records: dict[int, Mapping[str, Any]] = {}
     for message in topic:
         records.setdefault(message.position, json.loads(message.value))
     expected = fold(records[position] for position in sorted(records))
-    found = []
+    found = [f"view {view}: nobody folds it" for view in sorted(positions.keys() - expected.keys())]
     for view, facts in expected.items():
         if positions.get(view) != len(records):
             found.append(f"view {view}: at {positions.get(view)}, the topic is at {len(records)}")

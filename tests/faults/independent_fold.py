@@ -2,7 +2,8 @@
 
 Rows are ``key → facts``. Times are left out: they are copied from the record. What goes wrong when something is applied
 twice, not at all or out of order shows in states, counts, and in which rows there are. A sealed part is the id of the
-event it came with, or ``erased``.
+event it came with, or ``erased``. Of ``search_index`` there are the sources that people are found by, and that one
+which is erased has no tags left; which tags the others have takes keys to say, so it is not looked at here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ Record = Mapping[str, Any]
 Facts = dict[str, dict[str, Any]]
 
 ERASED = "erased"
-VIEWS = ("people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "forget")
+VIEWS = (
+    *("people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "search_index", "forget"),
+)
 CONSENTS = {
     "ConsentRequested": "asked",
     "ConsentGranted": "granted",
@@ -74,15 +77,21 @@ def _part(record: Record, name: str) -> _Part | None:
     return part and _Part(record["event_id"], frozenset((part["scope_id"], part["subject_id"])))
 
 
+def _source(subject: str, value: _Part | None) -> dict[str, Any]:
+    return {"subject": subject, "value": value, "erased_and_tagged": False}
+
+
 def _people(views: Facts, type_: str, stream: str, data: Record, record: Record) -> None:
     if type_ == "SubjectRegistered":
         identity = _part(record, "identity")
         views["people"][stream] = {"state": "registered", "language": data["language"], "identity": identity}
         views["case_page"][stream] = {"identity": identity}
+        views["search_index"][stream] = _source(stream, identity)
     elif type_ == "EngagementStarted":
         identity = _part(record, "identity")
         views["people"][stream] |= {"language": data["language"], "identity": identity}
         views["case_page"][stream] = {"identity": identity}
+        views["search_index"][stream] = _source(stream, identity)
     elif type_ == "ErasureFenced" and data["whole_person"]:
         views["people"][stream]["state"] = "fenced"
         for consent in views["consents"].values():
@@ -117,6 +126,7 @@ def _answers(views: Facts, type_: str, case: str, data: Record, record: Record) 
         parts = {name: _part(record, name) for name in ("medical", "insurance")}
         amended = type_ == "IntakeAmended"
         views["case_page"][data["intake_id"]] = {"case": case, "form": data["form"], "amended": amended, **parts}
+        views["search_index"][data["intake_id"]] = _source(record["subject_ids"][0], parts["insurance"])
 
 
 def _consents(views: Facts, type_: str, subject: str, data: Record, record: Record) -> None:

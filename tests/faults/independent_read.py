@@ -45,6 +45,11 @@ _QUERIES: dict[str, tuple[str, ...]] = {
         'SELECT request_id, subject_id::text AS subject, "right", state, '
         "to_char(due AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS due FROM view_requests",
     ),
+    "search_index": (
+        f"SELECT source_id, subject_id::text AS subject, {_SEALED.format('value')}, coalesce(value ? 'erased', false) "
+        "AND EXISTS (SELECT FROM view_search_index_tags tag WHERE tag.source_id = source.source_id) "
+        "AS erased_and_tagged FROM view_search_index_sources source",
+    ),
     "forget": ("SELECT request_id, subject_id::text AS subject, step FROM view_forget_sagas",),
 }
 """Each query gives a row's key, then its facts by name. A key may be of a person, who stands in several views."""

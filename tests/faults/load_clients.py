@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from at_work import AtWork
 from load_copy import RunningCopy
 from load_journal import Journal
 
@@ -117,31 +118,27 @@ class Known:
     recipients: list[str] = field(default_factory=list)
 
 
-class Client(threading.Thread):
+class Client(AtWork):
     """Works on shared people and cases, in an order of its own, until told to stop; ``error``: what it could not do.
 
     People who are erased, and disclosures that are released, are its own: there a late answer would differ by right.
     """
 
     def __init__(self, caller: Caller, known: Known, stop: threading.Event) -> None:
-        super().__init__(name="client")
-        self.error: BaseException | None = None
+        super().__init__("client")
         self._caller = caller
         self._known = known
         self._chance = caller.chance
         self._stopping = stop
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Do one thing after another."""
         doings = [self.register, self.open_case, self.intake, self.amend, self.note, self.note, self.assign, self.task]
         doings += [self.complete, self.consent, self.disclose, self.close_case, self.ask, self.erase, self.look]
-        try:
-            while not self._known.recipients:
-                self.agree()
-            while not self._stopping.is_set():
-                self._chance.choice(doings)()
-        except BaseException as error:
-            self.error = error
+        while not self._known.recipients:
+            self.agree()
+        while not self._stopping.is_set():
+            self._chance.choice(doings)()
 
     def agree(self) -> None:
         if made := self._caller.do(OFFICER, "/v1/agreements", BODIES["register_agreement"]):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from at_work import AtWork
 from load_copy import RunningCopy
 from load_journal import Journal
 
@@ -25,14 +26,13 @@ _LAST_SECONDS = 60.0
 Data = Mapping[str, Any]
 
 
-class Publisher(threading.Thread):
+class Publisher(AtWork):
     """Publishes batches of commands until told to stop, then waits until each has its outcome."""
 
     def __init__(
         self, copy: RunningCopy, api_port: int, journal: Journal, chance: random.Random, stop: threading.Event
     ) -> None:
-        super().__init__(name="publisher")
-        self.error: BaseException | None = None
+        super().__init__("publisher")
         self._journal = journal
         self._chance = chance
         self._stopping = stop
@@ -49,7 +49,7 @@ class Publisher(threading.Thread):
         self._people: list[str] = []
         self._cases: list[str] = []
 
-    def run(self) -> None:
+    def work(self) -> None:
         """Publish, and collect outcomes meanwhile."""
         try:
             while not self._stopping.is_set():
@@ -63,8 +63,6 @@ class Publisher(threading.Thread):
                 self._send(ids, commands)
             while self._open:
                 assert self.collect(_LAST_SECONDS), "messages without an outcome"
-        except BaseException as error:
-            self.error = error
         finally:
             self.close()
 

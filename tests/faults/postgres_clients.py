@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from at_work import AtWork, failed
 from postgres_stage import Stage
 
 from application.examples import BODIES
@@ -96,11 +97,11 @@ class Http:
             self._connection = None
 
 
-class Client(threading.Thread):
+class Client(AtWork):
     """Registers people, opens cases and writes notes, and reads its cases back; the only one who writes them."""
 
     def __init__(self, stage: Stage, told: Told, stopping: threading.Event, number: int) -> None:
-        super().__init__(name=f"client-{number}", daemon=True)
+        super().__init__(f"client-{number}")
         self._intake = Http(stage, ("service", "intake", "web-forms"))
         self._manager = Http(stage, ("case_manager", "casework", "a1"))
         self._told = told
@@ -108,7 +109,8 @@ class Client(threading.Thread):
         self._number = number
         self._pause = threading.Event()
 
-    def run(self) -> None:
+    def work(self) -> None:
+        """Write and read until the load is told to stop. Raises ``AssertionError`` at an answer that nobody may get."""
         round_number = 0
         while not self._stopping.is_set():
             round_number += 1
@@ -193,11 +195,8 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
-        deadline = time.monotonic() + FINISH_SECONDS
-        for client in self._clients:
-            client.join(max(0.0, deadline - time.monotonic()))
-        stuck = [client.name for client in self._clients if client.is_alive()]
-        assert not stuck, f"never answered: {stuck}; {dict(self.told.refusals)}"
+        wrong = failed(self._clients, FINISH_SECONDS)
+        assert not wrong, f"{wrong}; {dict(self.told.refusals)}"
 
     def go_on(self, writes: int, seconds: float = 30) -> float:
         """Wait until so many more writes were answered and return the seconds it took."""

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 
 import psycopg2
+from at_work import AtWork, failed
 from psycopg2.extensions import parse_dsn
 
 _LEADERS = """
@@ -14,11 +15,11 @@ WHERE l.locktype = 'advisory' AND l.granted AND a.application_name LIKE 'casekee
 """
 
 
-class Watch(threading.Thread):
+class Watch(AtWork):
     """Looks about 30 times a second. ``leaders``: part → the server processes that held its lock, in their order."""
 
     def __init__(self, events_dsn: str, views_dsn: str, topic_prefix: str) -> None:
-        super().__init__(name="watch", daemon=True)
+        super().__init__("watch")
         self.looks = 0
         self.went_back: list[tuple[str, int, int]] = []
         self.two_led: list[str] = []
@@ -30,7 +31,7 @@ class Watch(threading.Thread):
         self._connection.autocommit = True
         self._ending = threading.Event()
 
-    def run(self) -> None:
+    def work(self) -> None:
         with self._connection.cursor() as cursor:
             while not self._ending.wait(0.03):
                 cursor.execute("SELECT name, position FROM view_positions")
@@ -43,9 +44,11 @@ class Watch(threading.Thread):
                 self.looks += 1
 
     def end(self) -> None:
+        """Stop looking; fails when it could not look all the time."""
         self._ending.set()
-        self.join(10)
+        wrong = failed([self], 10)
         self._connection.close()
+        assert not wrong, wrong
 
     def _lead(self, found: list[tuple[str, int]]) -> None:
         now = {application.removeprefix(self._prefix): pid for application, pid in found}
@@ -57,11 +60,11 @@ class Watch(threading.Thread):
 
 
 def admitted(events_dsn: str) -> bool:
-    """Return whether the store takes writes: a relay has compared it with the topic."""
+    """Return whether the store takes writes: a relay has compared it with the topic since this server started."""
     connection = psycopg2.connect(events_dsn)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT admitted_for IS NOT NULL FROM log_head")
+            cursor.execute("SELECT admitted_for IS NOT DISTINCT FROM log_incarnation() FROM log_head")
             return cursor.fetchone() == (True,)
     finally:
         connection.close()

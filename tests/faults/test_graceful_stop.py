@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import psycopg2
 import pytest
+from at_work import AtWork, failed
 from kafka_brokers import FaultyBroker
 from kafka_copies import assert_identical
 from kafka_stack import Stack, stack
@@ -116,7 +117,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_holds(copy: Stack) -> 
             assert reply.status == 201, reply
             writes.append(reply.body["receipt"]["position"])
 
-    threads = [threading.Thread(target=publish), threading.Thread(target=write)]
+    threads = [AtWork("publish", publish), AtWork("write", write)]
     for thread in threads:
         thread.start()
     took: list[float] = []
@@ -134,8 +135,8 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_holds(copy: Stack) -> 
             until(lambda taken=taken: _handled(copy) > taken, 30, "the next worker taking messages")
     finally:
         ending.set()
-        for thread in threads:
-            thread.join(30)
+        wrong = failed(threads, 30)
+    assert wrong == []
     outcomes = [client.wait_for_outcome(message, timeout=60) for message in sent]
     client.close()
     until(copy.well, 60, "the copy")

@@ -62,6 +62,7 @@ VIEWS: dict[str, dict[str, Any]] = {
     "disclosures": {},
     "recipients": {},
     "requests": {REQUEST: {"subject": ADA, "right": "erasure", "state": "certified", "due": "2030"}},
+    "search_index": {ADA: {"subject": ADA, "value": "erased", "erased_and_tagged": False}},
     "forget": {REQUEST: {"subject": ADA, "step": "certified"}},
 }
 
@@ -259,6 +260,14 @@ DAMAGES: dict[str, tuple[Callable[[Seen], Seen], str]] = {
         f"erasure {REQUEST}: nobody approved it",
     ),
     "a view behind": (lambda s: replace(s, positions={**s.positions, "people": 11}), "view people: at 11"),
+    "the search index behind": (
+        lambda s: replace(s, positions={**s.positions, "search_index": 11}),
+        "view search_index: at 11",
+    ),
+    "a view that nobody folds": (
+        lambda s: replace(s, positions={**s.positions, "other": 13}),
+        "view other: nobody folds it",
+    ),
     "a view without a row": (lambda s: replace(s, views={**s.views, "consents": {}}), f"view consents: {CONSENT}"),
     "a record set aside": (lambda s: replace(s, set_aside=1), "1 records were set aside"),
 } | {

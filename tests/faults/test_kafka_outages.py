@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from at_work import AtWork, failed
 from kafka_brokers import FaultyBroker
 from kafka_copies import assert_identical
 from kafka_proxy import SlowProxy
@@ -35,18 +36,18 @@ def copy(broker: FaultyBroker, pg_main: str, pg_keys: str, new_database, tmp_pat
         yield made
 
 
-class Writer(threading.Thread):
+class Writer(AtWork):
     """Registers people over HTTP, one after the other; every call must succeed."""
 
     def __init__(self, copy: Stack) -> None:
-        super().__init__(daemon=True)
+        super().__init__("writer")
         self.positions: list[int] = []
         self.failures: list[str] = []
         self.slowest = 0.0
         self._copy = copy
         self._ending = threading.Event()
 
-    def run(self) -> None:
+    def work(self) -> None:
         while not self._ending.wait(0.05):
             began = time.monotonic()
             reply = self._copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", subject_body(Markers()))
@@ -56,9 +57,10 @@ class Writer(threading.Thread):
             else:
                 self.failures.append(str(reply))
 
-    def end(self) -> None:
+    def end(self) -> list[str]:
+        """Tell it to end; return what became of it that should not have."""
         self._ending.set()
-        self.join(40)
+        return failed([self], 40)
 
 
 @contextmanager
@@ -69,8 +71,8 @@ def writing(copy: Stack) -> Iterator[Writer]:
     try:
         yield writer
     finally:
-        writer.end()
-    assert writer.failures == []
+        wrong = writer.end()
+    assert [*wrong, *writer.failures] == []
     assert len(writer.positions) > 20
     assert writer.positions == sorted(writer.positions)
     assert writer.slowest < 10

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from at_work import failed
 from independent_check import faults
 from independent_read import read
 from load_clients import Caller, Client, Known
@@ -59,7 +60,7 @@ class Killer:
         """Kill until so many rounds are done; in some, everything at once."""
         while self.killed["rounds"] < count:
             time.sleep(self._chance.uniform(0, 0.6))
-            self._restart_dead()
+            self._none_ended_by_itself()
             if time.monotonic() > self._inbox_due:
                 self._kill([self._chance.choice(self._seldom)])
                 self._inbox_due = time.monotonic() + INBOX_EVERY_SECONDS
@@ -84,7 +85,7 @@ class Killer:
             server.start()
         self.killed["rounds"] += 1
 
-    def _restart_dead(self) -> None:
+    def _none_ended_by_itself(self) -> None:
         for server in (*self._often, *self._seldom):
             assert server.process.poll() is None, f"{server.name} ended by itself: {server.log.read_text()[-2000:]}"
 
@@ -111,9 +112,8 @@ def test_nothing_is_lost_or_done_twice_in_a_hundred_rounds(copy: RunningCopy, tm
         until(lambda: all(_answered(journals, what) for what in MUST), 120, "an answer to each of the rarest commands")
     finally:
         stop.set()
-        for client in clients:
-            client.join(150)
-    assert [client.error for client in clients if client.error is not None] == []
+        wrong = failed(clients, 150)
+    assert wrong == []
 
     until(copy.settled, 60, "the views at the head")
     assert {name: server.stop() for name, server in copy.servers.items()} == dict.fromkeys(copy.servers, 0)

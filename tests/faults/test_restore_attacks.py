@@ -11,6 +11,7 @@ from secrets import token_hex
 import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaError
+from rebalance_watch import admitted
 
 from application.settings import Settings
 from application.wiring import build_resources, build_service
@@ -50,11 +51,8 @@ def relay(settings: Settings) -> Iterator[None]:
 
 
 def head(settings: Settings) -> int:
-    log = EventLog(settings.events_dsn)
-    try:
+    with EventLog(settings.events_dsn) as log:
         return log.head()
-    finally:
-        log.close()
 
 
 def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are_admitted(settings, tmp_path):
@@ -85,7 +83,7 @@ def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are
     before.vault.close()
 
     with relay(old):
-        until(lambda: admitted(old))
+        until(lambda: admitted(old.events_dsn))
 
     assert head(old) == last
     again = build_resources(old)
@@ -93,14 +91,6 @@ def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are
     assert len(list(past.keyring.glob("root-*.key"))) == 1
     again.log.close()
     again.vault.close()
-
-
-def admitted(settings: Settings) -> bool:
-    log = EventLog(settings.events_dsn)
-    try:
-        return log.admission().admitted
-    finally:
-        log.close()
 
 
 def published(settings: Settings, position: int) -> None:
