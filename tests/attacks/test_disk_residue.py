@@ -20,8 +20,9 @@ from tests.attacks.backups import archived, flush, take_base_backup
 from tests.attacks.conftest import Tell
 from tests.attacks.disk import Found, everything
 from tests.attacks.old_keys import Rows, keys_of_today, opened
+from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import Copy
-from tests.e2e.journey import INTAKE_SERVICE, Journey, Markers, over_http, subject_body
+from tests.e2e.journey import Journey, Markers, over_http, subject_body
 from tests.e2e.reading_topics import sealed_fields
 from vault.nodes import Node
 from vault.sealing import SealedValue, event_key, unseal

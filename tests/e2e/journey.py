@@ -9,15 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, RIGHTS_SERVICE, SECOND_MANAGER, SECOND_OFFICER
 from tests.e2e.copy_of_service import Copy, Reply
-
-INTAKE_SERVICE = ("service", "intake", "web-forms")
-RIGHTS_SERVICE = ("service", "rights", "web-forms")
-MANAGER = ("case_manager", "casework", "a1")
-SECOND_MANAGER = ("case_manager", "casework", "a2")
-OFFICER = ("privacy_officer", "rights", "p1")
-SECOND_OFFICER = ("privacy_officer", "rights", "p2")
-REGULATOR = ("regulator", "audit", "r1")
 
 
 @dataclass

@@ -12,10 +12,11 @@ import pytest
 from application.brokers import Brokers
 from consumers.clients import admin
 from domain.errors import LogUnavailable
+from tests.callers import INTAKE_SERVICE, MANAGER
 from tests.e2e.certificates import Authority
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.encrypted_servers import DATABASES, PASSWORD, USER, EncryptedBroker, EncryptedPostgres
-from tests.e2e.journey import INTAKE_SERVICE, MANAGER, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 
 
 @pytest.fixture(scope="module")

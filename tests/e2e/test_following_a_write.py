@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
+from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.inbox import over_inbox
-from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 
 VIEWS = {
     *("people", "worklist", "case_page", "consents", "disclosures", "recipients", "requests", "search_index", "forget")

@@ -10,9 +10,10 @@ import jsonschema
 import psycopg2
 import pytest
 
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, REGULATOR
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.inbox import over_inbox
-from tests.e2e.journey import INTAKE_SERVICE, MANAGER, OFFICER, REGULATOR, Journey, find_erased, over_http
+from tests.e2e.journey import Journey, find_erased, over_http
 from tests.e2e.reading_topics import TOPICS, messages, published
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"

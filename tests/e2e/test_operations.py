@@ -12,8 +12,9 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import Copy
-from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,9 @@ import psycopg2
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from tests.callers import INTAKE_SERVICE, MANAGER
 from tests.e2e.copy_of_service import Copy
-from tests.e2e.journey import INTAKE_SERVICE, MANAGER, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 
 TOPIC = "cases.events.v1"
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from application.examples import BODIES
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, PERSON, REGULATOR, SECOND_MANAGER, SECOND_OFFICER, Who
 from tests.new_people import new_person
+from tests.waiting import until
 
-INTAKE = ("service", "intake", "web-forms")
-PERSON = ("service", "rights", "portal")
-MANAGER = ("case_manager", "casework", "a1")
-SECOND = ("case_manager", "casework", "a2")
-OFFICER = ("privacy_officer", "rights", "p1")
-SECOND_OFFICER = ("privacy_officer", "rights", "p2")
-REGULATOR = ("regulator", "audit", "r1")
-OPERATOR = ("operator", "operations", "o1")
-EVERYBODY = (INTAKE, PERSON, MANAGER, SECOND, OFFICER, SECOND_OFFICER, REGULATOR, OPERATOR)
-
-Who = tuple[str, str, str]
 Call = Callable[[Who, str, str, Any], Any]
 
 
@@ -46,13 +36,15 @@ class Stage:
         return _READY[f"{method} {path}"](self)
 
     def person(self) -> str:
-        return self._made(INTAKE, "/v1/subjects", new_person())
+        return self._made(INTAKE_SERVICE, "/v1/subjects", new_person())
 
     def case(self, person: str | None = None) -> str:
-        return self._made(INTAKE, "/v1/cases", {"subject_id": person or self.person(), "kind": "second_opinion"})
+        return self._made(
+            INTAKE_SERVICE, "/v1/cases", {"subject_id": person or self.person(), "kind": "second_opinion"}
+        )
 
     def intake(self, case: str) -> str:
-        return self._made(INTAKE, f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
+        return self._made(INTAKE_SERVICE, f"/v1/cases/{case}/intakes", BODIES["submit_intake"])
 
     def task(self, case: str) -> str:
         return self._made(MANAGER, f"/v1/cases/{case}/tasks", BODIES["add_task"])
@@ -83,7 +75,7 @@ class Stage:
         person = person or self.person()
         made = self._made(MANAGER, f"/v1/subjects/{person}/disclosures", self.terms(person))
         if authorised:
-            self._call(SECOND, "POST", f"/v1/subjects/{person}/disclosures/{made}/authorization", {})
+            self._call(SECOND_MANAGER, "POST", f"/v1/subjects/{person}/disclosures/{made}/authorization", {})
         return {"subject_id": person, "disclosure_id": made}
 
     def request(self, *, verified: bool = False, right: str = "erasure", person: str | None = None) -> dict[str, str]:
@@ -101,10 +93,7 @@ class Stage:
         ids, preview = self.previewed(person)
         path = f"/v1/requests/{ids['request_id']}"
         self._call(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
-        deadline = time.monotonic() + 120
-        while self._state(path) != "certified":
-            assert time.monotonic() < deadline, "not certified in time"
-            time.sleep(0.2)
+        until(lambda: self._state(path) == "certified", 120, f"{path} certified")
         return ids
 
     def owed(self) -> tuple[dict[str, str], dict[str, str]]:
@@ -148,7 +137,7 @@ def _on_disclosure(who: Who, operation: str, *, authorised: bool = False) -> Cal
 
 def _amend(s: Stage) -> Ready:
     case = s.case()
-    return Ready(INTAKE, {"case_id": case, "intake_id": s.intake(case)}, body=BODIES["amend_intake"])
+    return Ready(INTAKE_SERVICE, {"case_id": case, "intake_id": s.intake(case)}, body=BODIES["amend_intake"])
 
 
 def _complete(s: Stage) -> Ready:
@@ -202,14 +191,14 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     "GET /health/ready": lambda _: Ready(None),
     "GET /v1/inbox-key": lambda _: Ready(None),
     "GET /v1/policies": lambda _: Ready(REGULATOR),
-    "POST /v1/subjects": lambda _: Ready(INTAKE, body=BODIES["register_subject"]),
+    "POST /v1/subjects": lambda _: Ready(INTAKE_SERVICE, body=BODIES["register_subject"]),
     "POST /v1/subjects/reviewed": lambda _: Ready(OFFICER, body=BODIES["register_reviewed_subject"]),
     "POST /v1/subjects/search": lambda _: Ready(MANAGER, body={"family_name": "Example", "given_name": "Ada"}),
     f"GET {_SUBJECT}": lambda s: Ready(MANAGER, {"subject_id": s.person()}),
-    "POST /v1/cases": lambda s: Ready(INTAKE, body={"subject_id": s.person(), "kind": "second_opinion"}),
+    "POST /v1/cases": lambda s: Ready(INTAKE_SERVICE, body={"subject_id": s.person(), "kind": "second_opinion"}),
     "GET /v1/cases": lambda _: Ready(MANAGER, query={"limit": "5", "state": "open"}),
     f"GET {_CASE}": lambda s: Ready(MANAGER, {"case_id": s.case()}),
-    f"POST {_CASE}/intakes": _on_case(INTAKE, "submit_intake"),
+    f"POST {_CASE}/intakes": _on_case(INTAKE_SERVICE, "submit_intake"),
     f"POST {_CASE}/intakes/{{intake_id}}/amendments": _amend,
     f"POST {_CASE}/notes": _on_case(MANAGER, "add_note"),
     f"POST {_CASE}/tasks": _on_case(MANAGER, "add_task"),
@@ -222,12 +211,12 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     f"POST {_SUBJECT}/consents/{{consent_id}}/withdrawal": _withdraw,
     f"POST {_SUBJECT}/disclosures": _ask,
     f"GET {_SUBJECT}/disclosures": lambda s: Ready(MANAGER, {"subject_id": s.disclosure()["subject_id"]}),
-    f"POST {_DISCLOSURE}/authorization": _on_disclosure(SECOND, "authorize_disclosure"),
-    f"POST {_DISCLOSURE}/denial": _on_disclosure(SECOND, "deny_disclosure"),
+    f"POST {_DISCLOSURE}/authorization": _on_disclosure(SECOND_MANAGER, "authorize_disclosure"),
+    f"POST {_DISCLOSURE}/denial": _on_disclosure(SECOND_MANAGER, "deny_disclosure"),
     f"POST {_DISCLOSURE}/cancellation": _on_disclosure(MANAGER, "cancel_disclosure"),
     f"POST {_DISCLOSURE}/release": _on_disclosure(MANAGER, "release_disclosure", authorised=True),
     f"POST {_SUBJECT}/engagements": lambda s: Ready(
-        INTAKE, {"subject_id": s.person()}, body=BODIES["start_engagement"]
+        INTAKE_SERVICE, {"subject_id": s.person()}, body=BODIES["start_engagement"]
     ),
     f"POST {_SUBJECT}/holds": lambda s: Ready(OFFICER, {"subject_id": s.person()}, body=BODIES["place_hold"]),
     f"GET {_SUBJECT}/holds": lambda s: Ready(REGULATOR, {"subject_id": s.hold()["subject_id"]}),

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from rebalance_watch import LEADERS
 
 from ops.ports import free_port
 from store.migrate import migrate
+from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import CASEKEEPER, Copy
-from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
+from tests.waiting import until
 from vault.vault import MIGRATIONS
 
 VIEWS = {
@@ -105,10 +108,7 @@ class Stack(Copy):
 
     def until_well(self, seconds: float = 180.0) -> None:
         """Wait until everything works."""
-        deadline = time.monotonic() + seconds
-        while not self.well():
-            assert time.monotonic() < deadline, f"not well after {seconds:.0f} s: {self.health()}"
-            time.sleep(0.2)
+        until(self.well, seconds, "the copy being well")
 
     def register(self) -> tuple[str, int]:
         """Register a person over HTTP; return id and position. It must succeed, at once."""
@@ -133,13 +133,8 @@ class Stack(Copy):
 
     def leaders(self) -> dict[str, int]:
         """Return which server process holds each part's lock: another number, another leader."""
-        query = (
-            "SELECT a.application_name, a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid "
-            "WHERE l.locktype = 'advisory' AND l.granted AND a.application_name LIKE 'casekeeper lead %%' "
-            "AND a.datname = ANY (%s)"
-        )
         names = [psycopg2.extensions.parse_dsn(self.dsns[name])["dbname"] for name in ("EVENTS", "VIEWS")]
-        return {name.removeprefix("casekeeper lead "): pid for name, pid in self.sql("EVENTS", query, names)}
+        return {name.removeprefix("casekeeper lead "): pid for name, pid in self.sql("EVENTS", LEADERS, names)}
 
 
 @contextmanager

@@ -17,19 +17,11 @@ from load_copy import RunningCopy
 from load_journal import Journal
 
 from application.examples import BODIES
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, PERSON, SECOND_MANAGER, SECOND_OFFICER, Who
 from tests.new_people import new_person
-
-INTAKE = ("service", "intake", "web-forms")
-PERSON = ("service", "rights", "portal")
-MANAGER = ("case_manager", "casework", "a1")
-SECOND = ("case_manager", "casework", "a2")
-OFFICER = ("privacy_officer", "rights", "p1")
-OTHER_OFFICER = ("privacy_officer", "rights", "p2")
 
 _PATIENCE_SECONDS = 120.0
 _REFUSED = frozenset({403, 404, 409, 410, 422})
-
-Who = tuple[str, str, str]
 
 
 class Caller:
@@ -145,21 +137,21 @@ class Client(AtWork):
             self._known.recipients.append(made["recipient_id"])
 
     def register(self, *, shared: bool = True) -> str | None:
-        made = self._caller.do(INTAKE, "/v1/subjects", new_person())
+        made = self._caller.do(INTAKE_SERVICE, "/v1/subjects", new_person())
         if made and shared:
             self._known.people.append(made["id"])
         return made["id"] if made else None
 
     def open_case(self, subject: str | None = None) -> str | None:
         of = subject or self._any(self._known.people)
-        made = of and self._caller.do(INTAKE, "/v1/cases", {"subject_id": of, "kind": "second_opinion"})
+        made = of and self._caller.do(INTAKE_SERVICE, "/v1/cases", {"subject_id": of, "kind": "second_opinion"})
         if made and subject is None:
             self._known.cases.append(made["id"])
         return made["id"] if made else None
 
     def intake(self, case: str | None = None) -> None:
         of = case or self._any(self._known.cases)
-        made = of and self._caller.do(INTAKE, f"/v1/cases/{of}/intakes", BODIES["submit_intake"])
+        made = of and self._caller.do(INTAKE_SERVICE, f"/v1/cases/{of}/intakes", BODIES["submit_intake"])
         if made and case is None:
             self._known.intakes.append((of, made["id"]))
 
@@ -211,8 +203,8 @@ class Client(AtWork):
             one = f"{path}/{asked['id']}"
             last = self._chance.choice(["release", "denial", "cancellation"])
             if last == "denial":
-                self._caller.do(SECOND, f"{one}/denial", BODIES["deny_disclosure"])
-            elif self._caller.do(SECOND, f"{one}/authorization", {}):
+                self._caller.do(SECOND_MANAGER, f"{one}/denial", BODIES["deny_disclosure"])
+            elif self._caller.do(SECOND_MANAGER, f"{one}/authorization", {}):
                 self._caller.do(MANAGER, f"{one}/{last}", {} if last == "release" else BODIES["cancel_disclosure"])
 
     def ask(self) -> None:
@@ -234,7 +226,7 @@ class Client(AtWork):
         path = asked and f"/v1/requests/{asked['id']}"
         verified = path and self._caller.do(OFFICER, f"{path}/verification", BODIES["verify_requester"])
         if shown := verified and self._caller.do(OFFICER, f"{path}/preview", repeat=False):
-            self._caller.do(OTHER_OFFICER, f"{path}/approval", {"preview_id": shown["preview_id"]})
+            self._caller.do(SECOND_OFFICER, f"{path}/approval", {"preview_id": shown["preview_id"]})
 
     def look(self) -> None:
         """Read a case: an answer or 503, whatever was killed; what is read is recorded, and nobody's command."""

@@ -20,6 +20,7 @@ from at_work import AtWork, failed
 from postgres_stage import Stage
 
 from application.examples import BODIES
+from tests.callers import INTAKE_SERVICE, MANAGER, Who
 
 REPLY_SECONDS = 40
 FINISH_SECONDS = 30
@@ -64,7 +65,7 @@ class Told:
 class Http:
     """One keep-alive connection to the API with one token."""
 
-    def __init__(self, stage: Stage, who: tuple[str, str, str]) -> None:
+    def __init__(self, stage: Stage, who: Who) -> None:
         self._stage = stage
         self._headers = {"Authorization": f"Bearer {stage.token(*who)}", "Accept": "application/json"}
         self._connection: http.client.HTTPConnection | None = None
@@ -102,8 +103,8 @@ class Client(AtWork):
 
     def __init__(self, stage: Stage, told: Told, stopping: threading.Event, number: int) -> None:
         super().__init__(f"client-{number}")
-        self._intake = Http(stage, ("service", "intake", "web-forms"))
-        self._manager = Http(stage, ("case_manager", "casework", "a1"))
+        self._intake = Http(stage, INTAKE_SERVICE)
+        self._manager = Http(stage, MANAGER)
         self._told = told
         self._stopping = stopping
         self._number = number

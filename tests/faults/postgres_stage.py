@@ -10,9 +10,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from psycopg2.extensions import connection as Connection
@@ -23,6 +20,8 @@ from ops.ports import answers, free_port
 from ops.postgres import Cluster
 from ops.processes import end_child, spawn
 from ops.roles import API, EVENTS, KEYS, OWNER, VIEWS, WORKER, provision
+from tests.callers import INTAKE_SERVICE, MANAGER, Who
+from tests.waiting import until
 from vault.vault import Vault
 
 DATABASES = {"events": ("pg-main", EVENTS), "views": ("pg-main", VIEWS), "keys": ("pg-keys", KEYS)}
@@ -103,7 +102,7 @@ class Stage:
         self._prefix = f"pg{secrets.token_hex(4)}."
         self.servers = {store: given.get(store) or Server(home, store) for store in DATABASES}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._tokens: dict[tuple[str, str, str], str] = {}
+        self._tokens: dict[Who, str] = {}
 
     def start(self) -> None:
         """Start everything and return when the service takes writes."""
@@ -114,7 +113,7 @@ class Stage:
         subprocess.run([*CASEKEEPER, "migrate"], env=environment, check=True, capture_output=True)
         self._processes["worker"] = self._spawn("worker", WORKER)
         self._processes["api"] = self._spawn("api", API)
-        self._wait_until(lambda: answers(self.port), "the API does not answer")
+        until(self._answers, 60, "the API")
         self._issue_tokens()
 
     def stop(self) -> None:
@@ -151,13 +150,10 @@ class Stage:
         settings = Settings.load({k: v for k, v in self.environment(OWNER).items() if k in names})
         keys = Vault.open_at(settings.keys_dsn, settings.keyring_location)
         issuer = DevIssuer(settings, keys)
-        for role, purpose, actor in (("service", "intake", "web-forms"), ("case_manager", "casework", "a1")):
+        for role, purpose, actor in (INTAKE_SERVICE, MANAGER):
             self._tokens[(role, purpose, actor)] = issuer.issue(actor, [role], purpose)
         keys.close()
 
-    def _wait_until(self, reached: Callable[[], bool], what: str, seconds: float = 60) -> None:
-        deadline, pause = time.monotonic() + seconds, threading.Event()
-        while not reached():
-            assert len(self.alive()) == len(self._processes), f"{what}: a process ended, see {self.home}"
-            assert time.monotonic() < deadline, what
-            pause.wait(0.05)
+    def _answers(self) -> bool:
+        assert len(self.alive()) == len(self._processes), f"a process ended, see {self.home}"
+        return answers(self.port)

@@ -9,10 +9,11 @@ import psycopg2
 from at_work import AtWork, failed
 from psycopg2.extensions import parse_dsn
 
-_LEADERS = """
+LEADERS = """
 SELECT a.application_name, a.pid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND a.application_name LIKE 'casekeeper lead %%' AND a.datname = ANY (%s)
 """
+"""Who leads, and the server process that holds the lock, in some databases; an application's name says of what."""
 
 
 class Watch(AtWork):
@@ -39,7 +40,7 @@ class Watch(AtWork):
                     if position < self.positions.get(name, 0):
                         self.went_back.append((name, self.positions[name], position))
                     self.positions[name] = position
-                cursor.execute(_LEADERS, (self._databases,))
+                cursor.execute(LEADERS, (self._databases,))
                 self._lead(cursor.fetchall())
                 self.looks += 1
 

@@ -21,6 +21,7 @@ from test_kafka_outages import writing
 
 from store.log import EventLog
 from store.migrate import migrate
+from tests.callers import INTAKE_SERVICE
 from tests.waiting import until
 
 
@@ -75,14 +76,14 @@ def test_what_a_thread_fails_with_is_kept_and_one_that_does_not_end_is_named() -
 def test_a_client_that_is_told_what_nobody_is_to_be_told_ends_the_load() -> None:
     with answering(lambda _: (200, {"id": str(uuid4()), "receipt": {}})) as port:
         stage: Any = SimpleNamespace(port=port, token=lambda *_: "x")
-        assert Http(stage, ("service", "intake", "web-forms")).call("POST", "/", {}).status == 200
+        assert Http(stage, INTAKE_SERVICE).call("POST", "/", {}).status == 200
         with pytest.raises(AssertionError, match="register_subject: 200"), Load(stage, clients=1):
             time.sleep(0.2)
 
 
 def test_a_writer_whose_connection_breaks_after_many_writes_fails_the_block() -> None:
     with answering(lambda n: (201, {"receipt": {"position": n + 1}}) if n < 25 else None) as port:
-        http = Http(SimpleNamespace(port=port, token=lambda *_: "x"), ("service", "intake", "web-forms"))  # type: ignore[arg-type]
+        http = Http(SimpleNamespace(port=port, token=lambda *_: "x"), INTAKE_SERVICE)  # type: ignore[arg-type]
         copy: Any = SimpleNamespace(call=lambda _who, method, path, body: http.call(method, path, body))
         with pytest.raises(AssertionError, match="RemoteDisconnected"), writing(copy) as writer:
             until(lambda: not writer.is_alive(), 20)

@@ -13,7 +13,8 @@ from kafka_brokers import FaultyBroker
 from kafka_stack import Stack, stack
 
 from consumers.clients import admin
-from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.callers import INTAKE_SERVICE
+from tests.e2e.journey import Markers, subject_body
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults

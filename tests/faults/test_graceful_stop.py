@@ -19,8 +19,9 @@ from kafka_stack import Stack, stack
 
 from casekeeper_client import Accepted, Client
 from ops.ports import answers
+from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import CASEKEEPER, Reply
-from tests.e2e.journey import INTAKE_SERVICE, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults

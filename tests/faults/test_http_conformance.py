@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from http_stage import EVERYBODY, MANAGER, Ready, Stage, Who
+from http_stage import Ready, Stage
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -30,6 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from application.catalogue import OPERATIONS
 from application.permissions import READERS
+from tests.callers import EVERYBODY, MANAGER, Who
 from tests.e2e.copy_of_service import Copy
 
 CHECKS = [

@@ -16,8 +16,9 @@ from kafka_proxy import SlowProxy
 from kafka_stack import Stack, stack
 
 from casekeeper_client import Accepted, Client
+from tests.callers import INTAKE_SERVICE, MANAGER
 from tests.e2e.copy_of_service import Reply
-from tests.e2e.journey import INTAKE_SERVICE, MANAGER, Markers, subject_body
+from tests.e2e.journey import Markers, subject_body
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
