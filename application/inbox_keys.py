@@ -1,17 +1,19 @@
 """The keys that messages to the inbox are encrypted to: X25519 keys in the keyring, replaced daily, then destroyed.
 
 A key's ``kid`` is its day and moment of birth, so that the names alone say which is current and which are past their
-time. A key outlives the last message that can have been encrypted to it and still lie on the topic.
+time, and a mark that only this installation can make: so a key that was made and is missing is told from one that
+somebody made up. A key outlives the last message that can have been encrypted to it and still lie on the topic.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
-import secrets
 from datetime import UTC, datetime, timedelta
 
 from joserfc.jwk import OKPKey
 
+from domain.errors import KeyringMismatch
 from vault.named_secrets import Secrets
 
 KEY_LIFE = timedelta(days=1)
@@ -27,6 +29,7 @@ SWEEP = timedelta(minutes=5)
 """How late that may be done, while a worker runs: it looks every minute."""
 
 _PREFIX = "inbox-key-"
+_MARK = "inbox-kid"
 _STAMP = "%Y%m%d%H%M%S"
 _KID = re.compile(r"(\d{14})-[0-9a-f]{8}")
 
@@ -45,16 +48,25 @@ def current_jwk(vault: Secrets, now: datetime) -> dict[str, str]:
     return {"kty": "OKP", "crv": "X25519", "x": str(public["x"]), "kid": kid, "use": "enc", "alg": "ECDH-ES+A256KW"}
 
 
-def private_key(vault: Secrets, kid: str) -> bytes | None:
-    """Return a key's 32 bytes; ``None`` when no such key is kept: one that is gone is never made again."""
-    if _KID.fullmatch(kid) is None or _PREFIX + kid not in vault.secrets():
+def private_key(vault: Secrets, kid: str, now: datetime) -> bytes | None:
+    """Return a key's 32 bytes; ``None`` when no such key is kept: one that is gone is never made again.
+
+    Raises ``KeyringMismatch`` for a key that was made here and is not past its time: this is a keyring of before it.
+    """
+    if _KID.fullmatch(kid) is None:
         return None
-    return vault.secret(_PREFIX + kid)
+    names = vault.secrets()
+    if _PREFIX + kid in names:
+        return vault.secret(_PREFIX + kid)
+    if _MARK in names and _must_be_kept(vault, kid, now):
+        raise KeyringMismatch("the keyring lacks an inbox key that is not past its time: it is of before that key")
+    return None
 
 
 def rotate(vault: Secrets, now: datetime) -> str:
     """Make a new current key and return its id."""
-    kid = f"{now.astimezone(UTC).strftime(_STAMP)}-{secrets.token_hex(4)}"
+    stamp = now.astimezone(UTC).strftime(_STAMP)
+    kid = f"{stamp}-{_mark(vault, stamp)}"
     vault.secret(_PREFIX + kid)
     return kid
 
@@ -72,10 +84,24 @@ def gone_by(moment: datetime) -> datetime:
     return moment + KEPT + SWEEP
 
 
+def _mark(vault: Secrets, stamp: str) -> str:
+    return hmac.digest(vault.secret(_MARK), stamp.encode(), "sha256").hex()[:8]
+
+
+def _must_be_kept(vault: Secrets, kid: str, now: datetime) -> bool:
+    stamp, _, mark = kid.partition("-")
+    # The margin is for the clock of whoever destroys it.
+    return hmac.compare_digest(mark, _mark(vault, stamp)) and now - _born(stamp) <= KEPT - MARGIN
+
+
+def _born(stamp: str) -> datetime:
+    return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+
+
 def _kids(vault: Secrets) -> dict[str, datetime]:
     found = {}
     for name in vault.secrets():
         matched = _KID.fullmatch(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
         if matched is not None:
-            found[matched[0]] = datetime.strptime(matched[1], _STAMP).replace(tzinfo=UTC)
+            found[matched[0]] = _born(matched[1])
     return found

@@ -1,8 +1,8 @@
 """The inbox: takes commands from other services off Kafka, has each carried out once, and answers it.
 
 An offset is committed only after the outcomes before it are durable, so a message comes at least once; the store's
-record of its id makes its effect one, and its outcome the same each time. During an outage nothing is committed: the
-message is held and tried again, in its place in its partition.
+record of its id makes its effect one, and its outcome the same each time. During an outage, or with a wrong keyring,
+nothing is committed: the message is held and tried again, in its place in its partition.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from application.settings import Settings
 from consumers import inbox_journal, topics
 from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, log_errors, producer
 from consumers.dead_letters import DeadLetters
-from consumers.inbox_handler import InboxHandler, Outcome, Raw
-from domain.errors import LogUnavailable, RetriableError
+from consumers.inbox_handler import HELD, InboxHandler, Outcome, Raw
+from domain.errors import CasekeeperError, LogUnavailable
 
 GROUP = "casekeeper-inbox"
 _PAGE = 400
@@ -40,7 +40,7 @@ class _Lane:
 
     partition: TopicPartition
     next_offset: int
-    held: RetriableError | None
+    held: CasekeeperError | None
 
 
 class Inbox:
@@ -162,7 +162,7 @@ class Inbox:
                             self._dead_letters.put(handled.dead_letter)
                     if handled.outcome is not None:
                         sent.append(self._answer(outcomes, handled.outcome))
-            except RetriableError as error:
+            except HELD as error:
                 return _Lane(partition, next_offset, error)
             next_offset = message.offset + 1
         return _Lane(partition, next_offset, None)

@@ -24,10 +24,14 @@ from domain.errors import (
     CasekeeperError,
     ConcurrencyConflict,
     IdempotencyKeyReused,
+    KeyringMismatch,
     NotFound,
     RetriableError,
     RuleRefused,
 )
+
+HELD: tuple[type[CasekeeperError], ...] = (RetriableError, KeyringMismatch)
+"""What says nothing about a message, which is held: an outage, and a keyring that is not the one it belongs to."""
 
 _PUBLISHER_CACHE_SECONDS = 2.0
 _ATTEMPTS = 30
@@ -71,19 +75,26 @@ class InboxHandler:
         self._lock = threading.Lock()
 
     def handle(self, raw: Raw) -> Handled:
-        """Return what became of a record. Raises ``RetriableError``: then it must be handled again."""
+        """Return what became of a record. Raises what is in ``HELD``: then it must be handled again."""
         try:
             message = self._open(raw.value or b"")
-        except RetriableError:
+        except HELD:
             raise
         except Exception as error:
             return Handled(dead_letter=_dead(raw, error))
         return self._carry_out(message, raw)
 
     def _open(self, token: bytes) -> Message:
-        signed_token = jose.decrypt(token, lambda kid: inbox_keys.private_key(self._service.vault, kid))
+        signed_token = jose.decrypt(token, self._private_key)
         signed = jose.verify(signed_token, lambda publisher_id: self._publisher(publisher_id)[1])
         return inbox_message.parse(signed.payload, signed.publisher_id, self._publisher(signed.publisher_id)[0])
+
+    def _private_key(self, kid: str) -> bytes | None:
+        key = inbox_keys.private_key(self._service.vault, kid, self._service.clock())
+        if key is None:
+            # A keyring of another moment or installation lacks it too, and says so when it is asked for the root key.
+            self._service.vault.health()
+        return key
 
     def _publisher(self, publisher_id: UUID) -> tuple[str, str]:
         """Return service and public key of a publisher. Raises ``RuleRefused`` when unknown or revoked."""
@@ -108,7 +119,7 @@ class InboxHandler:
                 outcome = self._answered(message, caller)
             except ConcurrencyConflict:
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  (spreads retries)
-            except RetriableError:
+            except HELD:
                 raise
             except Exception as error:
                 # An id used for another message, a fault of ours, or a matter for a human: not remembered as a refusal,

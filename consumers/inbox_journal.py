@@ -12,8 +12,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from application import metrics
-from consumers.inbox_handler import Handled, Outcome, Raw
-from domain.errors import RetriableError
+from consumers.inbox_handler import HELD, Handled, Outcome, Raw
 
 log = structlog.get_logger()
 
@@ -27,12 +26,12 @@ class Note:
 
 @contextmanager
 def noted(raw: Raw) -> Iterator[Note]:
-    """Time the handling of a message, count it and log it. ``RetriableError`` passes through: the message is held."""
+    """Time the handling of a message, count it and log it. What is in ``HELD`` passes through: the message is held."""
     note, started = Note(), time.perf_counter()
     try:
         with bound_contextvars(**_place(raw)):
             yield note
-    except RetriableError as error:
+    except HELD as error:
         metrics.INBOX_MESSAGES.inc("held")
         log.info("message held", **_place(raw), error=error)
         raise

@@ -61,7 +61,7 @@ def is_encrypted(token: bytes) -> bool:
 def decrypt(token: bytes, private_key: Callable[[str], bytes | None]) -> bytes:
     """Return the JWS inside a JWE; ``private_key`` gives the 32 bytes of an inbox key by its kid, or ``None``.
 
-    Raises ``NotAuthenticated``; ``RetriableError`` as ``private_key`` raises it.
+    Raises ``NotAuthenticated``, and what ``private_key`` raises.
     """
     if len(token) > MAX_TOKEN_BYTES:
         raise NotAuthenticated("message-too-large", f"messages have at most {MAX_TOKEN_BYTES} bytes")

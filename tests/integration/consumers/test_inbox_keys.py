@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from application import inbox_keys
 from application.service import Service
+from domain.errors import KeyringMismatch
 
 WEEKS = count()
 
@@ -33,7 +34,7 @@ def test_a_key_is_current_for_a_day(service: Service, kid: str, born: datetime) 
 
 def test_the_published_key_belongs_to_the_private_one(service: Service, kid: str, born: datetime) -> None:
     jwk = inbox_keys.current_jwk(service.vault, born)
-    secret = inbox_keys.private_key(service.vault, kid)
+    secret = inbox_keys.private_key(service.vault, kid, born)
 
     assert (jwk["kid"], jwk["kty"], jwk["crv"], jwk["alg"]) == (kid, "OKP", "X25519", "ECDH-ES+A256KW")
     assert "d" not in jwk
@@ -46,9 +47,10 @@ def test_a_key_outlives_its_messages_and_is_then_destroyed(service: Service, kid
     gone_from_topic = last_message + timedelta(hours=25)
 
     assert kid not in inbox_keys.destroy_expired(service.vault, gone_from_topic)
-    assert inbox_keys.private_key(service.vault, kid) is not None
-    assert kid in inbox_keys.destroy_expired(service.vault, gone_from_topic + timedelta(hours=1, seconds=1))
-    assert inbox_keys.private_key(service.vault, kid) is None
+    assert inbox_keys.private_key(service.vault, kid, gone_from_topic) is not None
+    later = gone_from_topic + timedelta(hours=1, seconds=1)
+    assert kid in inbox_keys.destroy_expired(service.vault, later)
+    assert inbox_keys.private_key(service.vault, kid, later) is None
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,23 @@ def test_a_key_outlives_its_messages_and_is_then_destroyed(service: Service, kid
 def test_asking_for_a_key_makes_none(service: Service, kid: str, born: datetime) -> None:
     before = service.vault.secrets()
 
-    assert inbox_keys.private_key(service.vault, kid) is None
+    assert inbox_keys.private_key(service.vault, kid, born) is None
     assert service.vault.secrets() == before
+
+
+def test_a_key_that_was_made_and_is_missing_is_told_from_one_that_was_made_up(
+    service: Service, kid: str, born: datetime
+) -> None:
+    service.vault.destroy_secret(f"inbox-key-{kid}")
+    made_up = kid[:-8] + ("00000000" if kid[-8:] != "00000000" else "00000001")
+    last_message, gone_from_topic = born + timedelta(hours=25), born + timedelta(hours=50)
+
+    for moment in (born - timedelta(seconds=5), last_message, gone_from_topic - timedelta(seconds=1)):
+        with pytest.raises(KeyringMismatch):
+            inbox_keys.private_key(service.vault, kid, moment)
+        assert inbox_keys.private_key(service.vault, made_up, moment) is None
+    assert inbox_keys.private_key(service.vault, kid, gone_from_topic + timedelta(seconds=1)) is None
+    assert f"inbox-key-{kid}" not in service.vault.secrets(), "asking made it again"
 
 
 def _public(x: str) -> X25519PublicKey:
