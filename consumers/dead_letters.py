@@ -1,4 +1,4 @@
-"""Dead letters: the original record as it came, with the class of the error and the place in the code, nothing more."""
+"""Dead letters: a record as far as it is ciphertext, the class of the error and the place in the code, nothing more."""
 
 from __future__ import annotations
 

@@ -76,16 +76,18 @@ class InboxHandler:
 
     def handle(self, raw: Raw) -> Handled:
         """Return what became of a record. Raises what is in ``HELD``: then it must be handled again."""
+        opened = False
         try:
-            message = self._open(raw.value or b"")
+            signed_token = jose.decrypt(raw.value or b"", self._private_key)
+            opened = True
+            message = self._verified(signed_token)
         except HELD:
             raise
         except Exception as error:
-            return Handled(dead_letter=_dead(raw, error))
+            return Handled(dead_letter=_dead(raw, error, opened))
         return self._carry_out(message, raw)
 
-    def _open(self, token: bytes) -> Message:
-        signed_token = jose.decrypt(token, self._private_key)
+    def _verified(self, signed_token: bytes) -> Message:
         signed = jose.verify(signed_token, lambda publisher_id: self._publisher(publisher_id)[1])
         return inbox_message.parse(signed.payload, signed.publisher_id, self._publisher(signed.publisher_id)[0])
 
@@ -125,7 +127,7 @@ class InboxHandler:
                 # An id used for another message, a fault of ours, or a matter for a human: not remembered as a refusal,
                 # so that the message can be sent again once it is mended or decided.
                 said = describe(error).document(message.message_id, field_names.ours())
-                return Handled(_rejected(message, said), _dead(raw, error))
+                return Handled(_rejected(message, said), _dead(raw, error, opened=True))
             else:
                 if outcome is not None:
                     return Handled(outcome)
@@ -166,9 +168,10 @@ def _rejected(message: Message, document: Mapping[str, Any]) -> Outcome:
     return Outcome(message.message_id, {**body, "publisher_id": str(message.publisher_id)})
 
 
-def _dead(raw: Raw, error: Exception) -> DeadLetter:
-    # What came in clear by mistake is not kept for another 90 days: the letter then tells where it lay, and why. A key
-    # that is no id is such a thing too, and may be so long that the letter would not fit its topic.
-    value = raw.value if raw.value is not None and jose.is_encrypted(raw.value) else None
+def _dead(raw: Raw, error: Exception, opened: bool) -> DeadLetter:
+    # What came in clear by mistake is not kept for another 90 days: the letter then tells where it lay, and why. What
+    # no key of ours opened may be anything, and can be read by nobody in any case. A key that is no id is such a thing
+    # too, and may be so long that the letter would not fit its topic.
+    value = raw.value if opened and raw.value is not None and jose.is_ciphertext_only(raw.value) else None
     key = raw.key if raw.key is not None and _UUID.fullmatch(raw.key) else None
     return DeadLetter.of(key, value, raw.source, error)

@@ -28,8 +28,13 @@ JWS_ALG = eddsa.ALGORITHM
 MAX_TOKEN_BYTES = 512 * 1024
 """Largest message taken from the inbox, as it lies there."""
 _OUTER = frozenset({"alg", "enc", "kid", "epk", "apu", "apv", "typ", "cty"})
+_PLAIN = frozenset({"alg", "enc", "kid", "epk", "typ", "cty"})
+_TYPES = ("JOSE", "JWE", "JWS", "JWT")
 _INNER = frozenset({"alg", "kid", "typ", "cty"})
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}")
+_CIPHERTEXT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{54}\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{22}")
+"""The same with a wrapped key, a nonce and a tag of the lengths they have, so that nothing else lies there."""
+_PUBLIC = re.compile(r"[A-Za-z0-9_-]{43}")
 _HEADER_DEPTH = 4
 _KID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -46,16 +51,28 @@ class SignedMessage:
     payload: bytes
 
 
-def is_encrypted(token: bytes) -> bool:
-    """Return whether a message has the form of a JWE with our algorithms, so that nothing in it is in clear."""
-    if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
+def is_ciphertext_only(token: bytes) -> bool:
+    """Return whether a message that :func:`decrypt` has opened says nothing in clear: its header is agreed words alone.
+
+    What a header may hold beside them (``apu``, another ``typ``, members of ``epk``) is the sender's own text.
+    """
+    if not _CIPHERTEXT.fullmatch(token):
         return False
     header = token.partition(b".")[0]
     try:
         stated = parse_object(base64.urlsafe_b64decode(header + b"=" * (-len(header) % 4)), _HEADER_DEPTH)
     except (InvalidInput, ValueError):
         return False
-    return (stated.get("alg"), stated.get("enc")) == (JWE_ALG, JWE_ENC)
+    ephemeral = stated.get("epk")
+    return (
+        stated.keys() <= _PLAIN
+        and all(stated[name] in _TYPES for name in ("typ", "cty") if name in stated)
+        and isinstance(ephemeral, Mapping)
+        and ephemeral.keys() == {"kty", "crv", "x"}
+        and (ephemeral["kty"], ephemeral["crv"]) == ("OKP", "X25519")
+        and isinstance(ephemeral["x"], str)
+        and _PUBLIC.fullmatch(ephemeral["x"]) is not None
+    )
 
 
 def decrypt(token: bytes, private_key: Callable[[str], bytes | None]) -> bytes:

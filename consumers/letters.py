@@ -30,8 +30,8 @@ class Letter:
     """One dead letter of the inbox.
 
     ``number``: its offset, by which it is named. ``source``: ``topic/partition/offset`` of the message. ``error``: an
-    error's class, ``place`` where in the code it was raised. ``size``: bytes kept of the message; ``None`` when it was
-    not encrypted to us and so is not kept.
+    error's class, ``place`` where in the code it was raised. ``size``: bytes kept of the message; ``None`` when no
+    key of ours opened it, or something in it was in clear, and so it is not kept.
     """
 
     number: int
