@@ -31,7 +31,8 @@ IDEMPOTENCY_KEY: Shape = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
-    "description": "Repeat a call with the same key and body and get the first answer; another body is 409.",
+    "description": "Repeat a call with the same key and body within 24 hours and get the first answer; another body is "
+    "409. Later, bodies can no longer be compared: 409 `done-long-ago`.",
 }
 IF_NONE_MATCH: Shape = {
     "in": "header",

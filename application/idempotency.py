@@ -1,6 +1,8 @@
 """Idempotency records without personal data: keyed MACs of key and body, under keys that never leave the keyring.
 
-The body's MAC key lives a day and is then destroyed, so that a record can confirm no guess about a body after that.
+The body's MAC key is destroyed when the day after its own is over, so that a record can confirm no guess about a body
+after that. From then on a repeat is told by its key and operation: a publisher of the inbox, which is known by its
+signature and chose a random id for one message, gets its first answer; everybody else is told that the call was done.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from application.caller import Caller
-from domain.errors import AlreadyDone, IdempotencyKeyReused
+from domain.errors import AlreadyDone, DoneLongAgo, IdempotencyKeyReused
 from domain.record import encode
 from store.append import Idempotency, IdempotentAnswer
 from vault.vault import LONGEST_CACHE_SECONDS, Vault
@@ -73,14 +75,20 @@ class IdempotencyKeys:
         return Idempotency(stored_key, operation, self.body_mac(day, operation, ids, body), day, status, answer)
 
     def raise_if_known(
-        self, found: IdempotentAnswer | None, operation: str, ids: Mapping[str, UUID], body: Any
+        self, found: IdempotentAnswer | None, caller: Caller, operation: str, ids: Mapping[str, UUID], body: Any
     ) -> None:
-        """Raise :class:`AlreadyDone` for the same call again, :class:`IdempotencyKeyReused` for another one."""
+        """Raise :class:`AlreadyDone` for the same call again, :class:`IdempotencyKeyReused` for another one.
+
+        Raises :class:`DoneLongAgo` where that can no longer be told, but for a message of the inbox.
+        """
         if found is None:
             return
-        if found.operation != operation or found.mac_key_id not in self._vault.secrets():
-            raise IdempotencyKeyReused("the idempotency key was used before")
-        if not hmac.compare_digest(found.body_mac, self.body_mac(found.mac_key_id, operation, ids, body)):
+        if found.operation != operation:
+            raise IdempotencyKeyReused("the idempotency key was used before for another call")
+        if found.mac_key_id not in self._vault.secrets():
+            if caller.producer != "inbox":
+                raise DoneLongAgo("the call under this key was done; with which body can no longer be told")
+        elif not hmac.compare_digest(found.body_mac, self.body_mac(found.mac_key_id, operation, ids, body)):
             raise IdempotencyKeyReused("the idempotency key was used before with another body")
         raise AlreadyDone(found.status, found.answer, found.position)
 

@@ -62,6 +62,9 @@ CONCURRENCY_CONFLICT = ProblemType("concurrency-conflict", 409, "Somebody else c
 IDEMPOTENCY_KEY_REUSED = ProblemType(
     "idempotency-key-reused", 409, "The idempotency key was used before with another body or for another call"
 )
+DONE_LONG_AGO = ProblemType(
+    "done-long-ago", 409, "The call under this idempotency key was done; its body can no longer be compared"
+)
 
 RATE_LIMITED = ProblemType("rate-limited", 429, "Too many calls: Retry-After says when to go on", 1)
 
@@ -92,6 +95,7 @@ _BY_ERROR: tuple[tuple[type[errors.CasekeeperError], ProblemType], ...] = (
     (errors.KeysUnavailable, KEYS_UNAVAILABLE),
     (errors.NotFound, NOT_FOUND),
     (errors.IdempotencyKeyReused, IDEMPOTENCY_KEY_REUSED),
+    (errors.DoneLongAgo, DONE_LONG_AGO),
     (errors.EventTooLarge, RECORD_TOO_LARGE),
     (errors.Tampered, SEALED_VALUE_DAMAGED),
     (errors.KeyNeverExisted, SEALED_VALUE_DAMAGED),

@@ -17,7 +17,15 @@ from application.policies import Policies
 from application.reading import Reading
 from application.schemas.loading import load, load_identifier
 from application.unit_of_work import Resources, UnitOfWork
-from domain.errors import AlreadyDone, CasekeeperError, FieldProblem, IdempotencyKeyReused, InvalidInput, RetriableError
+from domain.errors import (
+    AlreadyDone,
+    CasekeeperError,
+    DoneLongAgo,
+    FieldProblem,
+    IdempotencyKeyReused,
+    InvalidInput,
+    RetriableError,
+)
 from domain.events.base import Context
 from domain.publisher import Publisher
 from domain.record import Actor
@@ -63,7 +71,8 @@ class Service:
         """Do one operation, wholly or not at all.
 
         A repeated idempotency key with the same body returns the first answer. Raises the errors of
-        ``domain.errors``; nothing was done then, unless it is ``OutcomeUnknown``: call again under the same key.
+        ``domain.errors``; nothing was done then, unless it is ``OutcomeUnknown``: call again under the same key. With
+        ``DoneLongAgo`` nothing was done now, and the call under this key was done before.
         """
         operation = _find(name)
         call = _Call(
@@ -80,6 +89,9 @@ class Service:
         except IdempotencyKeyReused:
             metrics.IDEMPOTENCY_HITS.inc("other_body")
             raise
+        except DoneLongAgo:
+            metrics.IDEMPOTENCY_HITS.inc("long_ago")
+            raise
         except AlreadyDone as done:
             metrics.IDEMPOTENCY_HITS.inc("same")
             if done.status >= 400:
@@ -89,11 +101,16 @@ class Service:
     def record_rejection(
         self, name: str, caller: Caller, ids: Mapping[str, UUID | str], body: Any, key: str, problem: Mapping[str, Any]
     ) -> None:
-        """Remember that an inbox message was refused, so that a repeat is answered alike (``AlreadyDone``)."""
-        now = self.clock()
+        """Remember that an inbox message was refused, so that a repeat is answered alike.
+
+        Raises ``AlreadyDone`` when it is one, ``IdempotencyKeyReused`` when its id stands for another message.
+        """
+        stored_key = self.idempotency.key(caller, key)
         text_ids = {k: UUID(str(v)) for k, v in ids.items() if _is_uuid(v)}
+        # One of another day has its MAC under another key, which the append cannot compare.
+        self.idempotency.raise_if_known(self.log.find_idempotent(stored_key), caller, name, text_ids, body)
         record = self.idempotency.record(
-            self.idempotency.key(caller, key), now, name, text_ids, body, int(problem["status"]), {"problem": problem}
+            stored_key, self.clock(), name, text_ids, body, int(problem["status"]), {"problem": problem}
         )
         self.log.append(AppendCommand((), idempotency=record))
 
@@ -115,7 +132,7 @@ class Service:
             self._raise_if_known(call)
         try:
             return self._decide(call)
-        except (AlreadyDone, IdempotencyKeyReused):
+        except (AlreadyDone, IdempotencyKeyReused, DoneLongAgo):
             raise
         except RetriableError:
             # Where the lookup fails too, the first error stands: it alone knows whether something may be recorded.
@@ -130,7 +147,7 @@ class Service:
     def _raise_if_known(self, call: _Call) -> None:
         if call.stored_key is not None:
             known = self.log.find_idempotent(call.stored_key)
-            self.idempotency.raise_if_known(known, call.operation.name, call.ids, call.body)
+            self.idempotency.raise_if_known(known, call.caller, call.operation.name, call.ids, call.body)
 
     def _decide(self, call: _Call) -> Answer:
         operation = call.operation
@@ -164,8 +181,8 @@ class Service:
             work = UnitOfWork(self.resources, call.context)
             added = call.operation.repeat(work, call.ids, call.checked)
             self._record_read(call, work)
-        receipt = {**done.answer["receipt"], "position": done.position}
-        return Answer(done.status, {**done.answer, **added, "receipt": receipt})
+        first = first_answer(done)
+        return Answer(first.status, {**first.body, **added})
 
     def _record_read(self, call: _Call, work: UnitOfWork) -> None:
         reads = call.operation.reads
@@ -196,6 +213,12 @@ class Service:
             self.policies.in_force(now).version,
             self.resources.new_id(),
         )
+
+
+def first_answer(done: AlreadyDone) -> Answer:
+    """Return what was answered to a command that was carried out before."""
+    receipt = {**done.answer["receipt"], "position": done.position}
+    return Answer(done.status, {**done.answer, "receipt": receipt})
 
 
 def _find(name: str) -> Operation:

@@ -1,4 +1,4 @@
-"""Dead letters: a record as far as it is ciphertext, the class of the error and the place in the code, nothing more."""
+"""Dead letters: what could not be processed, as far as it may be kept, with the class of the error and its place."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from application import field_names, inbox_keys
 from application.caller import Caller
 from application.problems import describe
-from application.service import Answer, Service
+from application.service import Answer, Service, first_answer
 from consumers import inbox_message, jose
 from consumers.dead_letters import DeadLetter
 from consumers.inbox_message import Message
@@ -129,12 +129,11 @@ class InboxHandler:
                 said = describe(error).document(message.message_id, field_names.ours())
                 return Handled(_rejected(message, said), _dead(raw, error, opened=True))
             else:
-                if outcome is not None:
-                    return Handled(outcome)
+                return Handled(outcome)
         raise ConcurrencyConflict(message.message_id)
 
-    def _answered(self, message: Message, caller: Caller) -> Outcome | None:
-        """Do a message's command, or remember that it was refused; ``None`` when another member has just done it."""
+    def _answered(self, message: Message, caller: Caller) -> Outcome:
+        """Do a message's command, or remember that it was refused; what was done before is answered as it was then."""
         key = f"inbox:{message.message_id}"
         name, body = _REFUSED_SHAPE, message.content
         ids: Mapping[str, Any] = {}
@@ -145,7 +144,7 @@ class InboxHandler:
         except (RetriableError, IdempotencyKeyReused):
             raise
         except AlreadyDone as done:
-            return _rejected(message, done.answer["problem"])
+            return _known(message, done)
         except CasekeeperError as error:
             problem = describe(error)
             if problem.type.status >= 500 or problem.type.slug == rules.REGISTRATION_NEEDS_REVIEW.slug:
@@ -154,8 +153,12 @@ class InboxHandler:
         try:
             self._service.record_rejection(name, caller, ids, body, key, said)
         except AlreadyDone as done:
-            return _rejected(message, done.answer["problem"]) if done.status >= 400 else None
+            return _known(message, done)
         return _rejected(message, said)
+
+
+def _known(message: Message, done: AlreadyDone) -> Outcome:
+    return _rejected(message, done.answer["problem"]) if done.status >= 400 else _accepted(message, first_answer(done))
 
 
 def _accepted(message: Message, answer: Answer) -> Outcome:

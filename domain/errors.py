@@ -20,6 +20,7 @@
         ├── RuleRefused                 a domain rule said no; carries the rule and its policy clause
         ├── Fenced                      a person or key scope is fenced for erasure
         ├── IdempotencyKeyReused        same key, another body
+        ├── DoneLongAgo                 same key, done; whether with the same body can no longer be told
         ├── AlreadyDone                 same key, same body: carries the first answer
         ├── EventTooLarge               a record over the append limit
         ├── DocumentInvalid             a signed certificate or supplement fails a check
@@ -177,6 +178,10 @@ class Fenced(TerminalError):
 
 class IdempotencyKeyReused(TerminalError):
     """The idempotency key was used before, with another body or by another operation."""
+
+
+class DoneLongAgo(TerminalError):
+    """The idempotency key was used for the same operation; the key to compare the bodies with is destroyed by now."""
 
 
 class AlreadyDone(TerminalError):

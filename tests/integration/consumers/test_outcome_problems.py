@@ -26,6 +26,7 @@ REFUSALS = [
     (errors.InvalidInput([errors.FieldProblem("identity.birth_date", "must be a date")]), "invalid-input"),
     (errors.NotFound("case", uuid4()), "not-found"),
     (errors.IdempotencyKeyReused("the idempotency key was used before with another body"), "idempotency-key-reused"),
+    (errors.DoneLongAgo("the call under this key was done"), "done-long-ago"),
     (errors.EventTooLarge(600_000, 524_288), "record-too-large"),
     (errors.Fenced([uuid4()]), "subject-erased"),
     (errors.NotAllowed("not-allowed", "this role has not the right to do this for this purpose of use"), "not-allowed"),
