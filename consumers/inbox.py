@@ -27,6 +27,9 @@ from domain.errors import CasekeeperError, LogUnavailable
 
 GROUP = "casekeeper-inbox"
 _PAGE = 400
+_TAKE_SECONDS = 20.0
+"""Begin no further message of a page after this long: far below the 300 s after which a member that does not poll is
+put out of its group (``max.poll.interval.ms``), and whoever joins waits no longer for this one."""
 _POLL_MS = 300
 _FLUSH_SECONDS = 10.0
 _FIRST_PAUSE = 0.2
@@ -44,7 +47,10 @@ class _Lane:
 
 
 class Inbox:
-    """One member of the inbox's consumer group. ``report`` is told how it is: a state and an error's class."""
+    """One member of the inbox's consumer group.
+
+    ``report`` is told how it is, a state and an error's class, from several threads.
+    """
 
     def __init__(self, settings: Settings, handler: InboxHandler, report: Callable[[str, str], None]) -> None:
         self._settings = settings
@@ -65,7 +71,7 @@ class Inbox:
             member = self._join()
             with ThreadPoolExecutor(topics.INBOX_PARTITIONS, "inbox") as lanes:
                 while not stop.is_set():
-                    self._report("retrying" if self._held else "running", self._held)
+                    self._say()
                     with log_errors():
                         pages = member.poll(timeout_ms=_POLL_MS, max_records=_PAGE)
                     if pages:
@@ -77,6 +83,9 @@ class Inbox:
                 member.close(timeout_ms=CLOSE_MS)
             close_producer(outcomes)
             self._dead_letters.close()
+
+    def _say(self) -> None:
+        self._report("retrying" if self._held else "running", self._held)
 
     def _join(self) -> KafkaConsumer:
         topic = self._settings.topic(topics.INBOX)
@@ -148,11 +157,13 @@ class Inbox:
     def _lane(
         self, partition: TopicPartition, page: Sequence[Any], outcomes: KafkaProducer, sent: list[Any], stop: Event
     ) -> _Lane:
-        """Handle a partition's messages in order, until one must be held."""
-        next_offset = page[0].offset
+        """Handle a partition's messages in order, until one must be held or it has taken long; the rest comes again."""
+        next_offset, until = page[0].offset, time.monotonic() + _TAKE_SECONDS
         for message in page:
-            if stop.is_set():
+            if stop.is_set() or time.monotonic() > until:
                 break
+            # Said for each message: a slow store makes a page take minutes, and that is no part that hangs.
+            self._say()
             raw = Raw(message.key, message.value, f"{partition.topic}/{partition.partition}/{message.offset}")
             try:
                 with inbox_journal.noted(raw) as note:
