@@ -28,8 +28,9 @@ from casekeeper_client.errors import (
     MessageTooLarge,
     NoOutcome,
     NotPublished,
+    OutcomeKeysUnavailable,
 )
-from casekeeper_client.outcomes import Accepted, Outcome, Rejected
+from casekeeper_client.outcome_types import Accepted, Outcome, Rejected
 from casekeeper_client.sealing import new_key_pair
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "NoOutcome",
     "NotPublished",
     "Outcome",
+    "OutcomeKeysUnavailable",
     "Rejected",
     "new_key_pair",
 ]

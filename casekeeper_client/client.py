@@ -15,7 +15,9 @@ from casekeeper_client.commands import Commands, Identifier
 from casekeeper_client.errors import NotPublished
 from casekeeper_client.inbox_key import InboxKey
 from casekeeper_client.opening import opened
-from casekeeper_client.outcomes import Outcome, Outcomes
+from casekeeper_client.outcome_keys import OutcomeKeys, Source, beside
+from casekeeper_client.outcome_types import Outcome
+from casekeeper_client.outcomes import Outcomes
 from casekeeper_client.sealing import Signer
 
 INBOX = "cases.inbox.v1"
@@ -28,7 +30,9 @@ class Client(Commands):
 
     ``bootstrap``: Kafka's servers, comma-separated. ``inbox_key``: the service's current key as a JWK, or the address
     to fetch it from, which is done again as keys are replaced daily. ``publisher_id`` and ``private_key`` (a JWK): as
-    registered. ``actor``: who acts where a call does not say, an opaque identifier; the publisher itself by default.
+    registered. ``outcome_keys``: the keys that outcomes are signed with, as a JWK set, or the address of one or a call
+    that returns one, asked again for a key that is not known; by default what is published beside the inbox key.
+    ``actor``: who acts where a call does not say, an opaque identifier; the publisher itself by default.
     ``acknowledged_within``: seconds that Kafka has to take what is published. ``kafka``: further settings of
     kafka-python, as ``security_protocol``.
 
@@ -47,6 +51,7 @@ class Client(Commands):
         private_key: Mapping[str, str],
         topic_prefix: str = "",
         *,
+        outcome_keys: Source | None = None,
         actor: str | None = None,
         acknowledged_within: float = 30.0,
         kafka: Mapping[str, Any] | None = None,
@@ -56,12 +61,13 @@ class Client(Commands):
         self._actor = actor or self._publisher_id
         self._signer = Signer(self._publisher_id, private_key)
         self._inbox_key = InboxKey(inbox_key)
+        keys = OutcomeKeys(beside(inbox_key) if outcome_keys is None else outcome_keys)
         self._key_lock = threading.Lock()
         self._topic = f"{topic_prefix}{INBOX}"
         self._acknowledged_within = acknowledged_within
         servers = bootstrap.split(",")
         options = dict(kafka or {})
-        self._outcomes = Outcomes(servers, f"{topic_prefix}{OUTCOMES}", self._publisher_id, options)
+        self._outcomes = Outcomes(servers, f"{topic_prefix}{OUTCOMES}", self._publisher_id, keys, options)
         try:
             self._producer = opened(
                 KafkaProducer,
@@ -83,6 +89,11 @@ class Client(Commands):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def passed_over(self) -> int:
+        """Return how many records were met on the outcomes topic that are no outcomes, or forged ones of ours."""
+        return self._outcomes.passed_over
 
     def publish(
         self,
@@ -128,8 +139,9 @@ class Client(Commands):
     def wait_for_outcome(self, message_id: Identifier, timeout: float = 30.0) -> Outcome:
         """Return what became of a message this client has published; ``timeout`` in seconds. Raises ``NoOutcome``.
 
-        Without an outcome the message can be published again with the same id: say, the service could not read it
-        because its inbox key was replaced meanwhile.
+        Only what the service signed counts; where that cannot be told now it is ``OutcomeKeysUnavailable``. Without an
+        outcome the message can be published again with the same id: say, the service could not read it because its
+        inbox key was replaced meanwhile.
         """
         return self.wait_for_outcomes([message_id], timeout)[0]
 
@@ -164,7 +176,7 @@ class Client(Commands):
         sent: list[tuple[str, Any]] = []
         try:
             for identifier, value in messages:
-                self._outcomes.expect(identifier)
+                self._outcomes.expect(identifier, value)
                 sent.append((identifier, self._producer.send(self._topic, key=identifier.encode(), value=value)))
             self._producer.flush(timeout=self._acknowledged_within)
         except KafkaError:

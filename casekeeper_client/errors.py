@@ -5,6 +5,7 @@
     CasekeeperClientError
     ├── NotPublished           Kafka did not take the message in time: publish again with the same message id
     ├── NoOutcome              no outcome came in time: wait on, or publish again with the same message id
+    │   └── OutcomeKeysUnavailable   something came that cannot be verified now: the same
     ├── InboxKeyUnavailable    the key to encrypt to cannot be fetched
     ├── InvalidKey             a key is not of the kind it must be
     └── MessageTooLarge        the message is larger than the inbox takes
@@ -37,12 +38,16 @@ class NoOutcome(CasekeeperClientError):
         self.message_ids = tuple(message_ids)
 
 
+class OutcomeKeysUnavailable(NoOutcome):
+    """For one of these messages something came, and the keys to verify it with cannot be fetched now."""
+
+
 class InboxKeyUnavailable(CasekeeperClientError):
     """The service's current inbox key cannot be fetched, or what was fetched is none."""
 
 
 class InvalidKey(CasekeeperClientError):
-    """A key is not an Ed25519 private key, or not an X25519 public key."""
+    """A key is not of the kind it must be, as an Ed25519 private key or an X25519 public key, or was not given."""
 
 
 class MessageTooLarge(CasekeeperClientError):

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from casekeeper_client.errors import InboxKeyUnavailable
+from casekeeper_client.fetching import Unfetched, fetched, is_address
 
 REFRESH_SECONDS = 600.0
 """How long a fetched key is used. The service accepts messages to a key for over a day after it was replaced."""
-_TIMEOUT_SECONDS = 10.0
-_MAX_BYTES = 16 * 1024
 
 
 class InboxKey:
     """Where the key comes from: a JWK (``kty`` OKP, ``crv`` X25519, ``kid``), or an ``http(s)`` address of one."""
 
     def __init__(self, source: Mapping[str, str] | str) -> None:
-        if isinstance(source, str) and not source.startswith(("https://", "http://")):
+        if isinstance(source, str) and not is_address(source):
             raise InboxKeyUnavailable("the inbox key is a JWK or an http address")
         self._source = source if isinstance(source, str) else _jwk(dict(source))
         self._fetched: Mapping[str, str] | None = None
@@ -39,9 +35,8 @@ class InboxKey:
 
 def _fetch(address: str) -> Any:
     try:
-        with urllib.request.urlopen(address, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  (scheme checked above)
-            return json.loads(answer.read(_MAX_BYTES))
-    except (urllib.error.URLError, OSError, ValueError):
+        return fetched(address)
+    except Unfetched:
         raise InboxKeyUnavailable("the inbox key cannot be fetched") from None
 
 

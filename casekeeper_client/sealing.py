@@ -61,6 +61,11 @@ def new_key_pair() -> tuple[dict[str, str], str]:
     return private, private["x"]
 
 
+def public_key(jwk: Mapping[str, str]) -> OKPKey:
+    """Return the public Ed25519 key of a JWK. Raises ``InvalidKey``."""
+    return _okp({name: value for name, value in jwk.items() if name != "d"}, "Ed25519")
+
+
 def _okp(jwk: Mapping[str, str], curve: str) -> OKPKey:
     try:
         key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "d") if name in jwk})

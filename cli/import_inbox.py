@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from application import inbox_keys
+from application import inbox_keys, signing_keys
 from application.service import Service
 from application.settings import Settings
 from casekeeper_client import Accepted, Client, NoOutcome, NotPublished
@@ -82,6 +82,9 @@ def kafka_inbox(settings: Settings, service: Service) -> Iterator[KafkaInbox]:
             publisher.id,
             publisher.private_key,
             settings.topic_prefix,
+            outcome_keys=lambda: {
+                "keys": signing_keys.public_keys(service.vault, service.clock(), signing_keys.OUTCOME)
+            },
             actor=PUBLISHER,
             kafka=settings.brokers.security(),
         )

@@ -7,7 +7,6 @@ nothing is committed: the message is held and tried again, in its place in its p
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -172,14 +171,14 @@ class Inbox:
                         with self._dead_lock:
                             self._dead_letters.put(handled.dead_letter)
                     if handled.outcome is not None:
-                        sent.append(self._answer(outcomes, handled.outcome))
+                        sent.append(self._answer(outcomes, handled.outcome, raw))
             except HELD as error:
                 return _Lane(partition, next_offset, error)
             next_offset = message.offset + 1
         return _Lane(partition, next_offset, None)
 
-    def _answer(self, outcomes: KafkaProducer, outcome: Outcome) -> Any:
+    def _answer(self, outcomes: KafkaProducer, outcome: Outcome, raw: Raw) -> Any:
         topic = self._settings.topic(topics.OUTCOMES)
-        value = json.dumps(outcome.body, sort_keys=True, separators=(",", ":")).encode()
+        value = self._handler.signed(outcome, raw)
         with log_errors():
             return outcomes.send(topic, key=str(outcome.message_id).encode(), value=value)

@@ -15,7 +15,7 @@ from application import field_names, inbox_keys
 from application.caller import Caller
 from application.problems import describe
 from application.service import Answer, Service, first_answer
-from consumers import inbox_message, jose
+from consumers import inbox_message, jose, outcomes
 from consumers.dead_letters import DeadLetter
 from consumers.inbox_message import Message
 from domain import rules
@@ -86,6 +86,10 @@ class InboxHandler:
         except Exception as error:
             return Handled(dead_letter=_dead(raw, error, opened))
         return self._carry_out(message, raw)
+
+    def signed(self, outcome: Outcome, raw: Raw) -> bytes:
+        """Return an outcome as it is published, in answer to this record. Raises what is in ``HELD``."""
+        return outcomes.signed(outcome.body, raw.value or b"", self._service.vault, self._service.clock())
 
     def _verified(self, signed_token: bytes) -> Message:
         signed = jose.verify(signed_token, lambda publisher_id: self._publisher(publisher_id)[1])

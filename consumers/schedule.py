@@ -10,11 +10,12 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from application import inbox_keys
+from application import inbox_keys, signing_keys
 from application.caller import system_caller
 from application.service import Service
 from application.settings import Settings
 from consumers.leadership import Leadership
+from consumers.outcomes import KEY_KEPT, KEY_LIFE
 from domain.errors import TerminalError, ViewsUnavailable
 from projections.consents import due_to_expire
 from projections.views import Views
@@ -57,9 +58,11 @@ class Schedule:
             self._secrets_due = time.monotonic() + _SECRETS_SECONDS
 
     def replace_secrets(self, now: datetime) -> None:
-        """Make a new inbox key when the current one is old, and destroy secrets that nothing can need any more."""
-        inbox_keys.current_kid(self._service.vault, now)
-        gone = [*inbox_keys.destroy_expired(self._service.vault, now), *self._service.housekeeping(now)]
+        """Make new keys for inbox and outcomes when theirs are old; destroy secrets that nothing can need any more."""
+        vault = self._service.vault
+        inbox_keys.current_kid(vault, now)
+        replaced = signing_keys.replace(vault, now, signing_keys.OUTCOME, KEY_LIFE, KEY_KEPT)
+        gone = [*replaced, *inbox_keys.destroy_expired(vault, now), *self._service.housekeeping(now)]
         if gone:
             log.info("secrets destroyed", count=len(gone))
 

@@ -1,4 +1,4 @@
-"""The public key that messages to the inbox are encrypted to (RFC 7517). It is public: no token is needed."""
+"""The keys (RFC 7517) to encrypt messages to the inbox, and to verify its outcomes. They are public: no token."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from flask_smorest import Blueprint
 
 from api.json_answers import json_response
 from api.request_scope import rooms
-from api.shapes import TEXT, thing
+from api.shapes import TEXT, listed, thing
 from application.inbox_keys import CLIENT_CACHE, current_jwk
+from application.signing_keys import OUTCOME, public_keys
 
-blueprint = Blueprint("inbox", __name__, description="What a publishing service needs to write to the Kafka inbox")
+blueprint = Blueprint("inbox", __name__, description="What a publishing service needs to use the Kafka inbox")
 
 _JWK = thing(kty=TEXT, crv=TEXT, x=TEXT, kid=TEXT, use=TEXT, alg=TEXT)
 _EXAMPLE = {
@@ -20,6 +21,14 @@ _EXAMPLE = {
     "kid": "20260301093000-1f2e3d4c",
     "use": "enc",
     "alg": "ECDH-ES+A256KW",
+}
+_OUTCOME_KEY_EXAMPLE = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    "use": "sig",
+    "alg": "EdDSA",
 }
 
 
@@ -38,3 +47,26 @@ def inbox_key() -> Response:
     """Show the inbox's current public key."""
     with rooms().places.taken():
         return json_response(current_jwk(rooms().service.vault, rooms().service.clock()))
+
+
+@blueprint.get("/v1/outcome-keys")
+@blueprint.doc(
+    summary="List the keys that outcomes are verified with",
+    description="A JWK set (RFC 7517): the key in use first, then those it replaced. `kid` is the thumbprint of "
+    "RFC 7638. Ask again for a key that is not among them, with a pause between.",
+    security=[],
+    responses={
+        "200": {
+            "description": "The keys",
+            "content": {
+                "application/json": {"schema": thing(keys=listed(_JWK)), "example": {"keys": [_OUTCOME_KEY_EXAMPLE]}}
+            },
+        },
+        "429": {"$ref": "#/components/responses/Problem429"},
+        "503": {"$ref": "#/components/responses/Problem503"},
+    },
+)
+def outcome_keys() -> Response:
+    """List the keys that outcomes are verified with."""
+    with rooms().places.taken():
+        return json_response({"keys": public_keys(rooms().service.vault, rooms().service.clock(), OUTCOME)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +16,9 @@ from tests.e2e.journey import Publish
 def over_inbox(copy: Copy) -> Iterator[Publish]:
     """Register a publisher and give a way to do the journey's commands through Kafka."""
     registered = json.loads(copy.run("actors", "add", "--service", "web-forms", "--json").stdout)
-    inbox_key = json.loads(urllib.request.urlopen(f"{copy.url}/v1/inbox-key", timeout=10).read())
     client = Client(
         copy.status()["kafka"],
-        inbox_key=inbox_key,
+        inbox_key=f"{copy.url}/v1/inbox-key",
         publisher_id=registered["publisher_id"],
         private_key=registered["private_key"],
     )

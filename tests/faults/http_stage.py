@@ -190,6 +190,7 @@ _READY: Mapping[str, Callable[[Stage], Ready]] = {
     "GET /health/live": lambda _: Ready(None),
     "GET /health/ready": lambda _: Ready(None),
     "GET /v1/inbox-key": lambda _: Ready(None),
+    "GET /v1/outcome-keys": lambda _: Ready(None),
     "GET /v1/policies": lambda _: Ready(REGULATOR),
     "POST /v1/subjects": lambda _: Ready(INTAKE_SERVICE, body=BODIES["register_subject"]),
     "POST /v1/subjects/reviewed": lambda _: Ready(OFFICER, body=BODIES["register_reviewed_subject"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def read(place: Place, journals: Iterable[Path]) -> Seen:
             Message(message.key, message.value, tuple(message.headers))
             for message in _messages(place, "cases.events.v1")
         ],
-        outcomes=[json.loads(message.value) for message in _messages(place, "cases.outcomes.v1")],
+        outcomes=[_outcome(message.value) for message in _messages(place, "cases.outcomes.v1")],
         views=views,
         positions=positions,
         set_aside=parked + len(_messages(place, "cases.deadletters.v1")),
@@ -99,6 +100,12 @@ def load_journal(path: Path) -> list[dict[str, Any]]:
     ``lost`` when no answer came, ``unreached`` when nobody listened; ``door`` is ``http`` or ``inbox``.
     """
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _outcome(signed: bytes) -> dict[str, Any]:
+    """Return what a signed outcome says, but for the record that it answers: each publication is another."""
+    said = json.loads(base64.urlsafe_b64decode(signed.split(b".")[1] + b"=="))
+    return {name: value for name, value in said.items() if name != "message_sha256"}
 
 
 def _facts(cursor: Any, queries: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:

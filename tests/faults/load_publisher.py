@@ -37,13 +37,17 @@ class Publisher(AtWork):
         self._chance = chance
         self._stopping = stop
         registered = json.loads(copy.command("actors", "add", "--service", "forms", "--json"))
-        inbox_key = json.loads(urllib.request.urlopen(f"http://127.0.0.1:{api_port}/v1/inbox-key", timeout=10).read())
+        inbox_key, outcome_keys = (
+            json.loads(urllib.request.urlopen(f"http://127.0.0.1:{api_port}/v1/{name}", timeout=10).read())
+            for name in ("inbox-key", "outcome-keys")
+        )
         self._client = Client(
             copy.settings.kafka,
             inbox_key=inbox_key,
             publisher_id=registered["publisher_id"],
             private_key=registered["private_key"],
             topic_prefix=copy.settings.topic_prefix,
+            outcome_keys=outcome_keys,
         )
         self._open: deque[tuple[list[str], list[tuple[str, Data]]]] = deque()
         self._people: list[str] = []

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from api_shapes import Documented
 
+from application import signing_keys
 from application.examples import BODIES
 from domain.instants import parse_instant
 from tests.new_people import new_person
@@ -362,13 +363,31 @@ def test_lists_page_through_everything_once(world, spec):
     assert wanted <= set(found)
 
 
-def test_policies_and_inbox_key(world, spec):
+def test_policies_and_the_keys_for_publishers(world, spec):
     policies = spec.check(world.people.regulator.get("/v1/policies"), "GET", "/v1/policies")
     key = spec.check(world.app.test_client().get("/v1/inbox-key"), "GET", "/v1/inbox-key")
 
     assert [item["version"] for item in policies["items"] if item["in_force"]] == ["1"]
     assert (key["kty"], key["crv"]) == ("OKP", "X25519")
     assert "d" not in key
+
+
+def test_the_keys_that_outcomes_are_verified_with(world, spec):
+    def published():
+        return spec.check(world.app.test_client().get("/v1/outcome-keys"), "GET", "/v1/outcome-keys")["keys"]
+
+    [first] = published()
+    signing_keys.rotate(world.service.vault, world.service.clock(), signing_keys.OUTCOME)
+    second, replaced = published()
+
+    assert replaced == first
+    assert second["kid"] != first["kid"]
+    assert {(key["kty"], key["crv"], key["alg"], key["use"]) for key in (first, second)} == {
+        ("OKP", "Ed25519", "EdDSA", "sig")
+    }
+    assert all("d" not in key for key in (first, second))
+    signs = signing_keys.current_key(world.service.vault, world.service.clock(), signing_keys.OUTCOME)
+    assert second["x"] == signs.as_dict(private=False)["x"]
 
 
 def test_a_registered_person_is_found_without_saying_after(world):

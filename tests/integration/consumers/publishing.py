@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,10 +19,13 @@ from application.caller import Caller
 from application.inbox_keys import current_jwk
 from application.service import Service
 from application.settings import Settings
+from application.signing_keys import OUTCOME, public_keys
+from casekeeper_client import Client, new_key_pair
 from consumers.clients import MAX_RECORD_BYTES
 from consumers.inbox import Inbox
 from consumers.inbox_handler import InboxHandler
 from consumers.topics import DEADLETTERS, INBOX, INBOX_PARTITIONS, OUTCOMES
+from tests.outcome_tokens import parts
 from tests.waiting import until
 
 OPERATOR = Caller("operators", "op1", frozenset({"operator"}), "operations", "cli", uuid4())
@@ -78,13 +82,26 @@ class Answers:
         self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
 
     def outcomes(self) -> dict[str, list[dict[str, Any]]]:
-        """Return message id → its outcomes, in the order of the topic."""
+        """Return message id → its outcomes, in the order of the topic, without the record that each is an answer to."""
         found = defaultdict(list)
-        for message in self._read(OUTCOMES, INBOX_PARTITIONS):
-            outcome = json.loads(message.value)
+        for message in self.signed():
+            outcome = parts(message.value)[1]
             assert message.key.decode() == outcome["message_id"]
+            del outcome["message_sha256"]
             found[outcome["message_id"]].append(outcome)
         return found
+
+    def signed(self) -> list[Any]:
+        """Return the records of the outcomes topic as they lie there."""
+        return self._read(OUTCOMES, INBOX_PARTITIONS)
+
+    def lie(self, client: Client, message_id: str) -> dict[str, Any]:
+        """Return that a message was accepted, as whoever can read the inbox can write it."""
+        records = self._read(INBOX, INBOX_PARTITIONS)
+        [*_, message] = [record.value for record in records if record.key == message_id.encode()]
+        lie = {"message_id": message_id, "publisher_id": client._publisher_id, "status": "accepted"}
+        answer = {"id": str(uuid4()), "receipt": {"position": 1}}
+        return {**lie, "message_sha256": hashlib.sha256(message).hexdigest(), "answer": answer}
 
     def dead_letters(self) -> list[Any]:
         return self._read(DEADLETTERS, 1)
@@ -103,6 +120,22 @@ class Answers:
     def _read(self, name: str, partitions: int) -> list[Any]:
         topic = self._settings.topic(name)
         return everything(self._consumer, *(TopicPartition(topic, number) for number in range(partitions)))
+
+
+def outcome_keys(service: Service) -> dict[str, Any]:
+    """Return what the service publishes its outcomes' keys as."""
+    return {"keys": public_keys(service.vault, service.clock(), OUTCOME)}
+
+
+def registered_client(service: Service, settings: Settings, inbox_key: Any = None, **options: Any) -> Client:
+    """Return a client of a newly registered publisher, which has the keys from the service itself unless told where."""
+    private, public = new_key_pair()
+    body = {"service": "web-forms", "public_key": public}
+    publisher_id = service.execute("register_publisher", OPERATOR, {}, body).body["id"]
+    if inbox_key is None:
+        inbox_key = current_jwk(service.vault, datetime.now(UTC))
+        options = {"outcome_keys": lambda: outcome_keys(service), **options}
+    return Client(settings.kafka, inbox_key, publisher_id, private, settings.topic_prefix, actor="forms-1", **options)
 
 
 def taking(service: Service, settings: Settings):

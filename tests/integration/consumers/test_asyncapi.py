@@ -20,10 +20,12 @@ from application.examples import BODIES
 from application.inbox_keys import current_jwk
 from casekeeper_client.commands import Commands
 from consumers import jose
+from consumers.outcomes import MEDIA_TYPE
 from consumers.published import RecordMac
 from consumers.topics import TOPICS
 from domain.registry import ACTOR_ID
 from domain.vocabulary import PRODUCERS
+from tests.outcome_tokens import parts
 from tests.waiting import until
 
 DOCUMENT = yaml.safe_load((Path(__file__).parents[3] / "docs" / "asyncapi.yaml").read_text())
@@ -75,13 +77,14 @@ def test_outcomes_and_dead_letters_fit(service, settings) -> None:
     rejected = publisher.send("register_subject", {})
     publisher.put(b"not JOSE")
     with taking(service, settings):
-        outcomes = until(lambda: (found := answers.outcomes()) and len(found) == 2 and found)
+        signed = until(lambda: (found := answers.signed()) and len(found) == 2 and found)
         [letter] = until(answers.dead_letters)
     publisher.close()
     answers.close()
 
-    matches("accepted", "payload", outcomes[accepted][0])
-    matches("rejected", "payload", outcomes[rejected][0])
+    outcomes = {message.key.decode(): parts(message.value)[1] for message in signed}
+    matches("accepted", "payload", outcomes[accepted])
+    matches("rejected", "payload", outcomes[rejected])
     matches("deadLetter", "headers", {name: value.decode() for name, value in letter.headers})
 
 
@@ -100,6 +103,14 @@ def test_the_algorithms_are_those_the_inbox_takes(service) -> None:
 
     assert all(word in said for word in (jose.JWE_ALG, jose.JWE_ENC, jose.JWS_ALG, str(jose.MAX_TOKEN_BYTES)))
     assert current_jwk(service.vault, datetime.now(UTC))["alg"] == jose.JWE_ALG
+
+
+@pytest.mark.parametrize("name", ["accepted", "rejected"])
+def test_the_algorithm_is_the_one_outcomes_are_signed_with(name: str) -> None:
+    message = DOCUMENT["components"]["messages"][name]
+
+    assert message["contentType"] == "application/jose"
+    assert all(word in message["description"] for word in (jose.JWS_ALG, MEDIA_TYPE, "/v1/outcome-keys"))
 
 
 def test_the_mac_is_the_one_described() -> None:

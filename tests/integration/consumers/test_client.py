@@ -6,32 +6,25 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from uuid import uuid4
 
 import pytest
-from publishing import OPERATOR, taking
+from listening_api import listening
+from publishing import registered_client, taking
 
 from application.caller import Caller
 from application.examples import BODIES
-from application.inbox_keys import current_jwk, rotate
+from application.inbox_keys import rotate
 from application.service import Service
 from application.settings import Settings
-from casekeeper_client import Accepted, Client, InboxKeyUnavailable, NoOutcome, Rejected, new_key_pair
+from casekeeper_client import Accepted, Client, InboxKeyUnavailable, NoOutcome, Rejected
 
 PERSON = BODIES["register_subject"]
 
 
-def registered_client(service: Service, settings: Settings, inbox_key: object) -> Client:
-    private, public = new_key_pair()
-    body = {"service": "web-forms", "public_key": public}
-    publisher_id = service.execute("register_publisher", OPERATOR, {}, body).body["id"]
-    return Client(settings.kafka, inbox_key, publisher_id, private, settings.topic_prefix, actor="forms-1")
-
-
 @pytest.fixture
 def client(service: Service, settings: Settings) -> Iterator[Client]:
-    with registered_client(service, settings, current_jwk(service.vault, datetime.now(UTC))) as made:
+    with registered_client(service, settings) as made:
         yield made
 
 
@@ -100,6 +93,18 @@ def test_without_an_outcome_publishing_again_is_safe(service: Service, settings:
     assert first == second
 
 
+def test_an_answer_that_comes_after_the_message_was_published_again_counts(
+    service: Service, settings: Settings, client: Client
+) -> None:
+    """Else a publisher that has less patience than the service has work would never get an answer."""
+    message_id = register(client)
+    client._outcomes.expect(message_id, b"published again, and not answered yet")
+    with taking(service, settings):
+        outcome = client.wait_for_outcome(message_id)
+
+    assert isinstance(outcome, Accepted)
+
+
 def test_threads_share_a_client(service: Service, settings: Settings, client: Client) -> None:
     outcomes: list[object] = []
     threads = [
@@ -116,28 +121,17 @@ def test_threads_share_a_client(service: Service, settings: Settings, client: Cl
     assert all(isinstance(outcome, Accepted) for outcome in outcomes)
 
 
-def test_the_inbox_key_can_be_fetched_from_its_address(service: Service, settings: Settings) -> None:
+def test_the_keys_can_be_fetched_from_where_the_api_publishes_them(service: Service, settings: Settings) -> None:
     rotate(service.vault, datetime.now(UTC))
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(current_jwk(service.vault, datetime.now(UTC))).encode()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/v1/inbox-key"
-    with registered_client(service, settings, address) as client, taking(service, settings):
+    with (
+        listening(service, settings) as api,
+        registered_client(service, settings, api.inbox_key) as client,
+        taking(service, settings),
+    ):
         outcome = client.wait_for_outcome(register(client))
-    server.shutdown()
-    server.server_close()
 
     assert isinstance(outcome, Accepted)
+    assert api.calls == {"/v1/inbox-key": 1, "/v1/outcome-keys": 1}
 
 
 def test_an_address_without_a_key_is_an_error_that_says_so(service: Service, settings: Settings) -> None:

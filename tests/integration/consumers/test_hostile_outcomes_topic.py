@@ -1,59 +1,222 @@
-"""A client goes on waiting for its outcome past whatever strangers put on the topic of outcomes."""
+"""A client gets the outcome that the service signed, and no other, whatever strangers put on the topic of outcomes."""
 
 from __future__ import annotations
 
+import hmac
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import COMPRESSIBLE, MARK, NotUtf8, Stranger
-from publishing import Publisher, taking
+from publishing import Answers, Publisher, answered, outcome_keys, registered_client, taking
 
+from application import signing_keys
 from application.examples import BODIES
+from application.service import Service
 from application.settings import Settings
+from casekeeper_client import Accepted, Client, Rejected
+from casekeeper_client import outcome_keys as client_keys
 from consumers.topics import OUTCOMES
+from tests.outcome_tokens import header_of, keys_as_secrets, parts, public_jwk, token, unb64
+from tests.waiting import until
 
+PERSON = BODIES["register_subject"]
 _CLIENT = """
-import sys
+import json, sys
+from casekeeper_client.outcome_keys import OutcomeKeys
 from casekeeper_client.outcomes import Outcomes
-waiting = Outcomes(sys.argv[1].split(","), sys.argv[2], sys.argv[3], {})
-waiting.expect(sys.argv[4])
+kafka, topic, publisher_id, message_id, message, keys = sys.argv[1:]
+waiting = Outcomes(kafka.split(","), topic, publisher_id, OutcomeKeys(json.loads(keys)), {})
+waiting.expect(message_id, message.encode())
 print("ready", flush=True)
-print(type(waiting.wait([sys.argv[4]], 60)[0]).__name__, flush=True)
+print(type(waiting.wait([message_id], 60)[0]).__name__, flush=True)
 waiting.close()
 """
 
 
-@pytest.fixture
-def waiting(settings: Settings, publisher: Publisher):
-    """A process with the client library alone, which waits for the outcome of a message; and the message's id."""
+def test_it_gets_its_outcome(service: Service, settings: Settings, publisher: Publisher) -> None:
     message_id = str(uuid4())
-    arguments = [settings.kafka, settings.topic(OUTCOMES), publisher.id, message_id]
+    head = {"message_id": message_id, "command": "register_subject", "actor": "forms-1", "purpose": "intake"}
+    message = publisher.seal({**head, "data": PERSON})
+    arguments = [settings.kafka, settings.topic(OUTCOMES), publisher.id, message_id, message.decode()]
     process = subprocess.Popen(
-        [sys.executable, "-c", _CLIENT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _CLIENT, *arguments, json.dumps(outcome_keys(service))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    yield process, message_id
-    process.kill()
-    process.wait()
-
-
-def test_it_gets_its_outcome(service, settings: Settings, publisher: Publisher, waiting) -> None:
-    process, message_id = waiting
-    assert process.stdout.readline() == "ready\n"
-    forged = {"message_id": [message_id], "publisher_id": publisher.id, "status": "accepted", "answer": {}}
-    stranger = Stranger(settings, compression_type="lz4")
-    for partition in range(4):
-        for value in (None, b"", MARK.encode(), b"[" * 100_000, json.dumps(forged).encode(), b"x" * 8_000_000):
-            stranger.put(OUTCOMES, value, message_id.encode(), partition=partition)
-        stranger.put(OUTCOMES, COMPRESSIBLE, None, [(NotUtf8("name"), b"")], partition)
-    stranger.close()
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(2)
-    data = {"actor": "forms-1", "purpose": "intake", "data": BODIES["register_subject"]}
-    publisher.send_message({"message_id": message_id, "command": "register_subject", **data})
-    with taking(service, settings):
-        said, errors = process.communicate(timeout=70)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        forged = {"message_id": [message_id], "publisher_id": publisher.id, "status": "accepted", "answer": {}}
+        stranger = Stranger(settings, compression_type="lz4")
+        for partition in range(4):
+            for value in (None, b"", MARK.encode(), b"[" * 100_000, json.dumps(forged).encode(), b"x" * 8_000_000):
+                stranger.put(OUTCOMES, value, message_id.encode(), partition=partition)
+            stranger.put(OUTCOMES, COMPRESSIBLE, None, [(NotUtf8("name"), b"")], partition)
+        stranger.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        publisher.put(message, message_id)
+        with taking(service, settings):
+            said, errors = process.communicate(timeout=70)
+    finally:
+        process.kill()
+        process.wait()
 
     assert said == "Accepted\n", errors[-500:]
+
+
+@dataclass
+class Scene:
+    """A client that waits for what will be refused, and a stranger who would have it told otherwise."""
+
+    service: Service
+    settings: Settings
+    client: Client
+    answers: Answers
+    stranger: Stranger
+
+    @property
+    def kid(self) -> str:
+        return str(outcome_keys(self.service)["keys"][0]["kid"])
+
+    def ask(self) -> tuple[str, dict[str, Any]]:
+        """Publish what will be refused; return its id, and a lie about it."""
+        message_id = self.client.open_case(uuid4(), "second_opinion")
+        return message_id, self.answers.lie(self.client, message_id)
+
+    def put(self, message_id: str, *values: bytes) -> None:
+        """Put records where the client reads them, in every partition, before the service has answered."""
+        for partition in range(4):
+            for value in values:
+                self.stranger.put(OUTCOMES, value, message_id.encode(), partition=partition)
+
+    def told(self, message_id: str) -> Any:
+        """Let the service answer; return what the client tells."""
+        with taking(self.service, self.settings):
+            return self.client.wait_for_outcome(message_id, 60)
+
+    def genuine(self, message_id: str) -> list[bytes]:
+        """Return what the service answered to a message."""
+        return [message.value for message in self.answers.signed() if message.key == message_id.encode()]
+
+
+@pytest.fixture
+def scene(service: Service, settings: Settings, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setattr(client_keys, "PAUSE_SECONDS", 0.5)
+    stranger = Stranger(settings)
+    with registered_client(service, settings) as client:
+        yield Scene(service, settings, client, answers, stranger)
+    stranger.close()
+
+
+THEIRS = Ed25519PrivateKey.generate()
+Forge = Callable[[Scene, dict[str, Any]], list[bytes]]
+
+
+def _as_a_mac(scene: Scene, lie: dict[str, Any]) -> list[bytes]:
+    [jwk, *_] = outcome_keys(scene.service)["keys"]
+    return [
+        token(header_of(jwk["kid"], alg="HS256"), lie, lambda signed, key=key: hmac.digest(key, signed, "sha256"))
+        for key in keys_as_secrets(jwk).values()
+    ]
+
+
+FORGED: dict[str, Forge] = {
+    "in clear": lambda _, lie: [json.dumps(lie).encode()],
+    "under a key of their own": lambda _, lie: [token(header_of("k1"), lie, THEIRS.sign)],
+    "under a key of their own with our name": lambda scene, lie: [token(header_of(scene.kid), lie, THEIRS.sign)],
+    "with a key of their own in it": lambda scene, lie: [
+        token(header_of(scene.kid, jwk=public_jwk(THEIRS, scene.kid)), lie, THEIRS.sign)
+    ],
+    "with alg none": lambda scene, lie: [token(header_of(scene.kid, alg="none"), lie, lambda _: b"")],
+    "with our public key as the secret of a MAC": _as_a_mac,
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+def test_a_well_formed_forgery_is_passed_over_and_counted(scene: Scene, forge: Forge) -> None:
+    message_id, lie = scene.ask()
+    forged = forge(scene, lie)
+    scene.put(message_id, *forged)
+    told = scene.told(message_id)
+
+    assert isinstance(told, Rejected), told
+    assert told.problem["type"] == "urn:casekeeper:problem:not-found"
+    until(lambda: scene.client.passed_over == 4 * len(forged), 10, "every forgery is counted")
+
+
+def test_what_was_answered_to_another_message_is_no_answer(scene: Scene) -> None:
+    other = scene.client.publish("register_subject", PERSON)
+    assert isinstance(scene.told(other), Accepted)
+    [said] = scene.genuine(other)
+    header, payload, signature = said.split(b".")
+    message_id, lie = scene.ask()
+    renamed = token(parts(said)[0], {**parts(said)[1], "message_id": message_id}, lambda _: parts(said)[2])
+    lied = token(parts(said)[0], lie, lambda _: parts(said)[2])
+    scene.put(message_id, said, renamed, lied, b".".join((header, payload, signature[:-4] + b"AAAA")))
+
+    assert isinstance(scene.told(message_id), Rejected)
+
+
+def test_what_was_answered_to_another_publisher_under_the_same_id_is_no_answer(
+    scene: Scene, publisher: Publisher
+) -> None:
+    message_id = publisher.send("register_subject", PERSON)
+    with taking(scene.service, scene.settings):
+        [accepted] = answered(scene.answers, message_id)
+    of_other = scene.genuine(message_id)
+    unknown = {"subject_id": str(uuid4()), "kind": "second_opinion"}
+    scene.client.publish("open_case", unknown, message_id=message_id)
+    scene.put(message_id, *of_other)
+
+    assert (accepted["publisher_id"], accepted["status"]) == (publisher.id, "accepted")
+    assert isinstance(scene.told(message_id), Rejected)
+
+
+@pytest.mark.parametrize(
+    ("header", "changes"),
+    [
+        ({}, {"publisher_id": str(uuid4())}),
+        ({}, {"message_id": str(uuid4())}),
+        ({}, {"message_sha256": "0" * 64}),
+        ({"typ": "casekeeper-certificate+jws"}, {}),
+    ],
+    ids=["to another", "of another message", "to another record", "of another type"],
+)
+def test_what_the_service_signed_is_no_answer_where_one_thing_differs(
+    scene: Scene, header: dict[str, str], changes: dict[str, str]
+) -> None:
+    message_id, lie = scene.ask()
+    key = signing_keys.current_key(scene.service.vault, scene.service.clock(), signing_keys.OUTCOME)
+    ours = Ed25519PrivateKey.from_private_bytes(unb64(key.as_dict(private=True)["d"]))
+    scene.put(message_id, token(header_of(scene.kid, **header), {**lie, **changes}, ours.sign))
+    told = scene.told(message_id)
+    other, lie = scene.ask()
+    scene.put(other, token(header_of(scene.kid), lie, ours.sign))
+
+    assert isinstance(told, Rejected)
+    assert isinstance(scene.told(other), Accepted), "with nothing changed it would have been believed"
+
+
+def test_what_was_answered_to_the_same_message_before_it_was_published_again_is_no_answer(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours is answered and not remembered: once it is mended, the same message is carried out."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Service, "execute", lambda *_, **__: 1 / 0)
+        message_id = scene.client.publish("register_subject", PERSON)
+        first = scene.told(message_id)
+    before = scene.genuine(message_id)
+    scene.client.publish("register_subject", PERSON, message_id=message_id)
+    scene.put(message_id, *before)
+    second = scene.told(message_id)
+
+    assert (type(first), first.problem["status"]) == (Rejected, 500)
+    assert isinstance(second, Accepted)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from application import inbox_keys
+from application import inbox_keys, signing_keys
 from application.caller import Caller
 from application.examples import BODIES
 from application.service import Service
@@ -111,3 +111,18 @@ def test_secrets_past_their_time_are_destroyed(timed, settings, schedule, clock)
 
     assert inbox_keys.private_key(timed.vault, old, clock.now) is None
     assert f"body-mac-{NOW:%Y-%m-%d}" not in timed.vault.secrets()
+
+
+def test_the_key_that_outcomes_are_signed_with_is_replaced_and_the_old_one_kept_a_while(timed, schedule) -> None:
+    start = NOW + timedelta(days=2_000)
+
+    def published(days: float) -> list[str]:
+        schedule.replace_secrets(start + timedelta(days=days))
+        return [key["kid"] for key in signing_keys.public_keys(timed.vault, start, signing_keys.OUTCOME)]
+
+    [first, *_], month, week_later, past = published(0), published(31), published(31 + 7), published(31 + 9)
+
+    assert month[1] == first
+    assert month[0] != first
+    assert week_later == month
+    assert past == month[:1]

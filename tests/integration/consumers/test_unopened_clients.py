@@ -28,7 +28,8 @@ def publishing() -> Client:
     """A client for publishers; the key of the inbox is not used before something is published."""
     private, public = new_key_pair()
     inbox_key = {"kty": "OKP", "crv": "X25519", "kid": "1", "x": public}
-    return Client(NOBODY, inbox_key, uuid4(), private, kafka={"bootstrap_timeout_ms": 200})
+    keys = {"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": public}]}
+    return Client(NOBODY, inbox_key, uuid4(), private, outcome_keys=keys, kafka={"bootstrap_timeout_ms": 200})
 
 
 @pytest.mark.parametrize(

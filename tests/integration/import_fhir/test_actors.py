@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from application import inbox_keys
+from application import inbox_keys, signing_keys
 from casekeeper_client import Accepted, Client, NoOutcome
 
 BODY = {"identity": {"family_name": "Heide"}, "notice": {"policy_version": "1"}}
@@ -29,8 +29,9 @@ def test_add_use_list_revoke(copy):
     made = json.loads(actors(copy, "add", "--service", "web-forms", "--json").stdout)
     publisher_id = made["publisher_id"]
     key = inbox_keys.current_jwk(copy.service.vault, copy.service.clock())
+    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOME)}
     prefix = copy.settings.topic_prefix
-    with Client(copy.settings.kafka, key, publisher_id, made["private_key"], prefix) as client:
+    with Client(copy.settings.kafka, key, publisher_id, made["private_key"], prefix, outcome_keys=keys) as client:
         first = client.wait_for_outcome(client.publish("register_subject", BODY))
         assert isinstance(first, Accepted)
         assert listed(copy)[publisher_id] == ("web-forms", "active")

@@ -191,15 +191,22 @@ def test_a_revoked_publisher_is_replaced(copy, write):
 
 def test_many_messages_under_given_ids(copy):
     """What the import needs of the client: publishing many again under the same ids is answered alike."""
-    from application import inbox_keys
+    from application import inbox_keys, signing_keys
 
     publisher = own_publisher(copy.service, "many")
     key = inbox_keys.current_jwk(copy.service.vault, copy.service.clock())
+    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOME)}
     ids = [str(uuid4()) for _ in range(3)]
     body = {"identity": {"family_name": "Heide"}, "notice": {"policy_version": "1"}}
     commands = [("register_subject", body)] * 3
     with Client(
-        copy.settings.kafka, key, publisher.id, publisher.private_key, copy.settings.topic_prefix, actor="many"
+        copy.settings.kafka,
+        key,
+        publisher.id,
+        publisher.private_key,
+        copy.settings.topic_prefix,
+        outcome_keys=keys,
+        actor="many",
     ) as client:
         assert client.publish_many(commands, message_ids=ids) == ids
         first = [outcome.id for outcome in client.wait_for_outcomes(ids)]
