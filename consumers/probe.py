@@ -34,12 +34,15 @@ class TopicFault:
 
 @dataclass(frozen=True)
 class Ends:
-    """Where the events topic begins and ends: offsets, and the positions of our first and last record (0: none)."""
+    """Where the events topic begins and ends: offsets, and the positions of our first and last record.
+
+    0: there is none; ``None``: the ``tail.GLANCE`` records at that end are not ours, and there are more.
+    """
 
     begin: int
     end: int
-    first: int
-    last: int
+    first: int | None
+    last: int | None
 
 
 def brokers(settings: Settings) -> int:

@@ -14,6 +14,8 @@ from consumers.clients import CLOSE_MS, REQUEST_MS, admin, consumer, log_errors
 from consumers.published import Published, RecordMac
 from domain.errors import LogUnavailable
 
+GLANCE = 64_000
+"""Offsets at each end of the topic among which a glance looks for our records: some seconds' reading."""
 _WINDOW = 1_000
 _POLL_MS = 250
 _FETCH_BYTES = 256 * 1024
@@ -79,20 +81,21 @@ class TopicTail:
         first = next(self._between(bounds.begin, bounds.end, alive), None)
         if first is None:
             return Tail(bounds, None, whole=True)
-        start, last, whole = bounds.end, None, False
-        while last is None:
-            start = max(bounds.begin, start - _WINDOW)
-            last, whole = _follow(self._between(start, bounds.end, alive))
-        if not whole or first.position != 1 or not _fills(last, bounds):
+        last, whole = self._from_end(bounds, bounds.begin, alive)
+        if last is None or not whole or first.position != 1 or not _fills(last, bounds):
             last, whole = _follow(self.everything(bounds, alive))
         return Tail(bounds, last, whole=whole and first.position == 1)
 
-    def glance(self, bounds: Bounds) -> tuple[int, int]:
-        """Return the positions of the first and the last of our records at the two ends, 0 where there is none."""
-        stop, start = min(bounds.end, bounds.begin + _WINDOW), max(bounds.begin, bounds.end - _WINDOW)
+    def glance(self, bounds: Bounds) -> tuple[int | None, int | None]:
+        """Return the positions of our first and our last record: 0 where there is none, ``None`` where noise hides it.
+
+        Noise: the :data:`GLANCE` offsets at that end have no record of ours, and there are more.
+        """
+        stop, start = min(bounds.end, bounds.begin + GLANCE), max(bounds.begin, bounds.end - GLANCE)
         first = next(self._between(bounds.begin, stop, lambda: None), None)
-        last, _ = _follow(self._between(start, bounds.end, lambda: None))
-        return first.position if first else 0, last.position if last else 0
+        last, _ = self._from_end(bounds, start, lambda: None)
+        nowhere = 0 if stop == bounds.end else None
+        return first.position if first else nowhere, last.position if last else nowhere
 
     def everything(self, bounds: Bounds, alive: Callable[[], None]) -> Iterator[Published]:
         """Yield all our records in the order of their offsets."""
@@ -107,6 +110,18 @@ class TopicTail:
         """Close the connections to Kafka."""
         self._consumer.close(timeout_ms=CLOSE_MS)
         self._admin.close()
+
+    def _from_end(self, bounds: Bounds, least: int, alive: Callable[[], None]) -> tuple[Published | None, bool]:
+        """Return what :func:`_follow` does of the last offsets that have records of ours, none of them below ``least``.
+
+        What was read is not read again, and each step back is twice as long: so strangers' records, however many, take
+        time in proportion.
+        """
+        start, window, last, whole = bounds.end, _WINDOW, None, True
+        while last is None and start > least:
+            start, stop, window = max(least, start - window), start, 2 * window
+            last, whole = _follow(self._between(start, stop, alive))
+        return last, whole
 
     def _between(self, start: int, stop: int, alive: Callable[[], None]) -> Iterator[Published]:
         """Yield our records at offsets from ``start`` to before ``stop``."""

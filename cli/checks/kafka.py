@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from application.settings import Settings, variable
 from cli.checks.finding import Finding
 from consumers import probe
-from consumers.probe import Ends, TopicFault
+from consumers.probe import TopicFault
 from consumers.published import MAC_SECRET, RecordMac
+from consumers.tail import GLANCE
 from domain.errors import CasekeeperError, LogUnavailable, SettingInvalid
 from ops.ports import answers
 from store.log import EventLog
@@ -66,41 +67,50 @@ def relay(settings: Settings) -> Iterator[Finding]:
         found = probe.ends(settings, mac) if mac else None
         if mac is None or found is None:
             return
+        if found.last is None:
+            yield _hidden("ends", "last")
+            return
         # Taken after the topic was read, the head would count what came meanwhile as missing.
         head = _head(settings)
         if found.last >= head:
-            yield from _compared(head, found)
+            yield _compared(head, found.last, found.first)
             return
         time.sleep(_LOOK_SECONDS)
         later = probe.ends(settings, mac) or found
     except CasekeeperError:
         return
-    yield from _behind(head, found, later)
+    yield _behind(head, found.last, found.last if later.last is None else later.last)
 
 
-def _compared(head: int, found: Ends) -> Iterator[Finding]:
-    if found.last > head:
-        shown = f"the topic has {found.last} events, the store {head}"
+def _compared(head: int, last: int, first: int | None) -> Finding:
+    if last > head:
+        shown = f"the topic has {last} events, the store {head}"
         advice = "the store is an old copy: start casekeeper worker, its relay copies back what is missing"
-        yield Finding("relay", "failed", shown, advice)
-    elif found.first > 1:
+        return Finding("relay", "failed", shown, advice)
+    if first is None:
+        return _hidden("begins", "first")
+    if first > 1:
         advice = "events before that were deleted from it; restart the worker: its relay publishes all of them again"
-        yield Finding("relay", "failed", f"the topic was emptied: it begins with event {found.first}", advice)
-    else:
-        yield Finding("relay", "ok", f"the topic has all {head} events")
+        return Finding("relay", "failed", f"the topic was emptied: it begins with event {first}", advice)
+    return Finding("relay", "ok", f"the topic has all {head} events")
 
 
-def _behind(head: int, found: Ends, later: Ends) -> Iterator[Finding]:
-    behind = head - found.last
-    if found.last == 0 and later.last == 0:
+def _behind(head: int, last: int, later: int) -> Finding:
+    behind = head - last
+    if last == 0 and later == 0:
         shown = f"the topic was emptied: it has none of {head} events"
         advice = "start casekeeper worker: its relay publishes all of them again; if it runs, see workers"
-        yield Finding("relay", "failed", shown, advice)
-    elif later.last > found.last:
-        yield Finding("relay", "warning", f"{behind} events behind, catching up", "wait")
-    else:
-        advice = "start casekeeper worker; if it runs, see workers and kafka"
-        yield Finding("relay", "failed", f"{behind} events behind, and does not move", advice)
+        return Finding("relay", "failed", shown, advice)
+    if later > last:
+        return Finding("relay", "warning", f"{behind} events behind, catching up", "wait")
+    advice = "start casekeeper worker; if it runs, see workers and kafka"
+    return Finding("relay", "failed", f"{behind} events behind, and does not move", advice)
+
+
+def _hidden(does: str, which: str) -> Finding:
+    shown = f"cannot tell with which event the topic {does}: its {which} {GLANCE} records are not the relay's"
+    advice = "find out who can write to it, and take the right away; the relay itself reads past such records"
+    return Finding("relay", "warning", shown, advice)
 
 
 def _told(fault: TopicFault) -> Finding:
