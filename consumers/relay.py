@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -65,14 +66,16 @@ class Relay:
         self._refilled = refilled
         self._topic = settings.topic(topics.EVENTS)
         self._looked = 0.0
+        self._heard = 0.0
         self._lost_at: float | None = None
+        self._seen = 0
         self._travel = TravelLog("published", topic=self._topic)
 
     def run(self, stop: Event) -> None:
         """Wait to lead, then publish until told to stop, somebody else leads, or the topic has to be looked at anew.
 
-        Raises ``RetriableError``: then run again. ``LogDiverged``: then it is halted, and the store takes no writes
-        that it has not admitted yet.
+        Raises ``RetriableError``: then run again. ``LogDiverged``, ``LogGap``: then it is halted, and the store takes
+        no writes that it has not admitted yet.
         """
         name = f"{self._settings.topic_prefix}relay"
         with Leadership(self._settings.events_dsn, name, StoreUnavailable) as leadership:
@@ -82,9 +85,9 @@ class Relay:
                 metrics.relay_position.number = metrics.relay_acknowledged.number = None
                 if stop.wait(_ELECTION_SECONDS):
                     return
-            tail = self._tail()
+            tail, progress = self._begin(leadership)
             try:
-                self._lead(tail, leadership, stop)
+                self._lead(tail, progress, leadership, stop)
             finally:
                 self._travel.close()
                 tail.close()
@@ -93,20 +96,33 @@ class Relay:
         """Return a new producer for the topic. Raises ``LogUnavailable``."""
         return BatchProducer(self._settings.brokers, self._topic, self._mac)
 
-    def _tail(self) -> TopicTail:
-        """Reach Kafka. While it cannot be reached for long, writes go on, on the word of this machine's head file."""
+    def _begin(self, leadership: Leadership) -> tuple[TopicTail, _Progress]:
+        """Reach the topic and compare the store with it; while that cannot be done for long, do without."""
+        self._heard = time.monotonic()
         try:
             topics.ensure_topics(self._settings)
-            return TopicTail(self._settings.brokers, self._topic, self._mac)
+            with ExitStack() as opened:
+                tail = TopicTail(self._settings.brokers, self._topic, self._mac)
+                opened.callback(tail.close)
+                progress = self._agree(tail, leadership)
+                opened.pop_all()
+            return tail, progress
         except LogUnavailable:
-            self._lost_at = self._lost_at or time.monotonic()
-            if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
-                admit_without_topic(self._store)
-                log.warning("writes admitted without the topic")
+            self._do_without()
             raise
 
-    def _lead(self, tail: TopicTail, leadership: Leadership, stop: Event) -> None:
-        progress = self._agree(tail, leadership)
+    def _do_without(self) -> None:
+        """Let writes go on, on the word of this machine's head file, once the topic was out of reach for long.
+
+        Out of reach is also one partition without a leader, while brokers answer.
+        """
+        self._lost_at = self._lost_at or self._heard
+        if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
+            # A store that was found behind the topic stays closed until the rest of it could be copied back.
+            admit_without_topic(self._store, self._seen)
+            log.warning("writes admitted without the topic")
+
+    def _lead(self, tail: TopicTail, progress: _Progress, leadership: Leadership, stop: Event) -> None:
         sending, store = self.producer(), StoreAhead(self._store)
         try:
             while not stop.is_set() and leadership.held():
@@ -121,7 +137,11 @@ class Relay:
         """Compare store and topic, mend what is behind, and admit writes."""
         self._report("running", "")
         reader = partial(TopicReader, self._settings.brokers, self._topic, self._mac)
-        agreed = Reconciler(self._store, tail, reader, self._leading(leadership), self._refilled).agree()
+        reconciler = Reconciler(self._store, tail, reader, self._leading(leadership), self._refilled)
+        try:
+            agreed = reconciler.agree()
+        finally:
+            self._seen = max(self._seen, reconciler.seen)
         self._looked = time.monotonic()
         self._lost_at = None
         metrics.relay_position.number = agreed.position
@@ -134,6 +154,7 @@ class Relay:
 
         def alive() -> None:
             nonlocal asked
+            self._heard = time.monotonic()
             self._report("running", "")
             if time.monotonic() - asked < _LOOK_SECONDS:
                 return
@@ -165,6 +186,7 @@ class Relay:
         if offset < progress.bounds.end:
             return False
         progress.position = records[-1].position
+        self._seen = max(self._seen, progress.position)
         metrics.relay_acknowledged.number, metrics.relay_position.number = time.time(), progress.position
         metrics.RELAY_PUBLISHED.inc(by=len(records))
         self._travel.moved(records[0].position, records[-1].position, offset=offset)

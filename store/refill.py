@@ -31,17 +31,18 @@ class Comparison:
     end: int
 
 
-def admit_without_topic(log: EventLog) -> None:
+def admit_without_topic(log: EventLog, seen: int = 0) -> None:
     """Admit writes while the topic cannot be read, on the word of this machine's head file.
 
-    Raises ``StoreUnavailable`` when nothing was noted for this log, or the head is below it. An old copy that gets
+    ``seen``: the highest position that this process has seen on the topic. Raises ``StoreUnavailable`` when nothing was
+    noted for this log, or the head is below that or below what was seen. An old copy that gets
     past (older by what another machine, or the second before a power cut, acknowledged) is found as ``LogDiverged``
     when the topic is back.
     """
     noted = log.noted_head()
     if noted is None:
         raise StoreUnavailable("nothing outside the database says how far the log had come: the topic must be read")
-    log.admit_writes(log.admission().incarnation, noted)
+    log.admit_writes(log.admission().incarnation, max(noted, seen))
 
 
 def bring_up_to_topic(log: EventLog, tail: Tail, fences_of: FencesOf) -> Comparison:

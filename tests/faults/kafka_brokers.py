@@ -96,3 +96,23 @@ def three(folder: Path) -> Iterator[Sequence[FaultyBroker]]:
     finally:
         for broker in brokers:
             broker.stop()
+
+
+@contextmanager
+def pair(folder: Path) -> Iterator[tuple[FaultyBroker, FaultyBroker]]:
+    """Give two running brokers of one cluster: node 1, which is its controller, and node 2, which only holds copies."""
+    first, second = FaultyBroker(folder / "kafka-1"), FaultyBroker(folder / "kafka-2")
+    second.add(f"process.roles=broker\nnode.id=2\nlisteners=PLAINTEXT://{second.address}\n")
+    identity = secrets.token_hex(11)
+    for broker in (first, second):
+        (broker.folder / "cluster-id").write_text(identity)
+        broker.add(f"controller.quorum.voters=1@{first.controller}\nbroker.session.timeout.ms=6000\n")
+    try:
+        first.begin()
+        second.begin()
+        first.wait_ready()
+        second.wait_ready()
+        yield first, second
+    finally:
+        second.stop()
+        first.stop()

@@ -25,6 +25,7 @@ from consumers.relay import Relay
 from consumers.tail import TopicTail
 from domain.errors import LogGap, LogUnavailable, StoreUnavailable
 from store.append import NewEvent, UnpublishedRecord
+from store.head_file import HeadFile
 from store.log import EventLog
 from store.migrate import migrate
 from tests.waiting import until
@@ -297,6 +298,37 @@ class TestStoreRestoredToThePast:
         fences = copy.log.fenced([*(k for k in self.fenced if not isinstance(k, str))])
         assert [fence.kind for fence in fences.values()] == ["subject"]
         assert copy.read() == copy.stored()
+        copy.close()
+
+    def test_stays_closed_where_the_topic_goes_away_while_it_is_filled_up(
+        self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
+    ) -> None:
+        """This machine's head file knows less than the topic was seen to have: its word is not enough any more."""
+
+        class Hasty(Relay):
+            grace_seconds = 0.5
+
+        failed: list[float] = []
+
+        def away(*_: object) -> None:
+            failed.append(time.monotonic())
+            raise LogUnavailable("Kafka: away")
+
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        copy.log.close()
+        copy.log = EventLog(copy.settings.events_dsn, heads=tmp_path / "heads")
+        noted = HeadFile(tmp_path / "heads", copy.log.log_id())
+        noted.raise_to(10)
+        noted.close()
+        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
+            with monkeypatch.context() as patch:
+                patch.setattr("consumers.relay.TopicReader", away)
+                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
+                assert not copy.log.admission().admitted
+            until(lambda: copy.log.admission().admitted)
+
+        assert copy.stored() == published.stored()
         copy.close()
 
     def test_halts_when_it_went_on_differently(self, published: LogCopy, pg_main: str, new_database) -> None:
