@@ -10,6 +10,8 @@ from store.append import UnpublishedRecord
 from store.log import EventLog
 
 PAGE = 1_000
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends with the record that fills it: what is read takes four times as much memory for a moment."""
 
 
 class StoreAhead:
@@ -36,12 +38,12 @@ class StoreAhead:
             self._coming = None
         if not self._read or self._read[0].position != first:
             self._read = []
-            self._add(self._store.unpublished(first, PAGE))
+            self._add(self._store.unpublished(first, PAGE, PAGE_BYTES))
         batch = fitting(self._read)
         self._read = self._read[len(batch) :]
-        if self._more and len(self._read) < PAGE:
+        if self._more and not _full(self._read):
             last = (self._read or batch)[-1].position
-            self._coming = self._thread.submit(self._store.unpublished, last + 1, PAGE)
+            self._coming = self._thread.submit(self._store.unpublished, last + 1, PAGE, PAGE_BYTES)
         return batch
 
     def close(self) -> None:
@@ -50,4 +52,9 @@ class StoreAhead:
 
     def _add(self, page: list[UnpublishedRecord]) -> None:
         self._read += page
-        self._more = len(page) == PAGE
+        self._more = _full(page)
+
+
+def _full(records: Sequence[UnpublishedRecord]) -> bool:
+    """Return whether these are as many as one page, or as large."""
+    return len(records) >= PAGE or sum(len(read.record) for read in records) >= PAGE_BYTES

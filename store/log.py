@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +96,18 @@ class EventLog:
         where = "type = ANY (%s) AND position(%s::bytea IN record) > 0 ORDER BY position"
         return self._records(where, (list(types), str(identifier).encode()))
 
-    def unpublished(self, position: int, limit: int) -> list[UnpublishedRecord]:
-        """Return at most ``limit`` records from ``position`` on, like :meth:`read_from`, as they are published."""
+    def unpublished(self, position: int, limit: int, size: int = sys.maxsize) -> list[UnpublishedRecord]:
+        """Return at most ``limit`` records from ``position`` on, like :meth:`read_from`, as they are published.
+
+        The record with which they come to ``size`` bytes is the last one.
+        """
         sql = (
-            "SELECT position, stream_id::text, type, record FROM events WHERE position >= %s ORDER BY position LIMIT %s"
+            "SELECT position, stream_id::text, type, record FROM (SELECT position, stream_id, type, record, "
+            "sum(octet_length(record)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) - octet_length(record) "
+            "AS before FROM events WHERE position >= %s ORDER BY position LIMIT %s) AS page "
+            "WHERE before < %s ORDER BY position"
         )
-        rows = self._reads.rows(sql, (position, limit))
+        rows = self._reads.rows(sql, (position, limit, size))
         return [UnpublishedRecord(p, key.encode(), kind, bytes(record)) for p, key, kind, record in rows]
 
     def fingerprints(self, first: int, last: int) -> dict[int, tuple[UUID, bytes]]:
