@@ -62,11 +62,15 @@ PART_STATE = Reading("casekeeper_part_state", "1 for the state a part of the wor
 PART_FAILURES = Counter("casekeeper_part_failures_total", "Times a part failed and was run again", PART, ERROR)
 
 RELAY_POSITION = Reading(
-    "casekeeper_relay_position", "Last position known to be on the topic, while this process leads"
+    "casekeeper_relay_position",
+    "Last position known to be on the topic, 0 before the first comparison, while this process leads",
 )
-RELAY_LAG = Reading("casekeeper_relay_lag", "Events appended and not on the topic yet, while this process leads")
+RELAY_LAG = Reading(
+    "casekeeper_relay_lag", "Events appended and not known to be on the topic, while this process leads"
+)
 RELAY_ACKNOWLEDGED = Reading(
-    "casekeeper_relay_acknowledged_timestamp_seconds", "When a broker last acknowledged a batch, in Unix time"
+    "casekeeper_relay_acknowledged_timestamp_seconds",
+    "When a broker last acknowledged a batch, before that when this process first led, in Unix time",
 )
 RELAY_PUBLISHED = Counter("casekeeper_relay_published_total", "Events that brokers acknowledged")
 

@@ -69,6 +69,8 @@ class Relay:
         self._heard = 0.0
         self._lost_at: float | None = None
         self._seen = 0
+        self._position = 0
+        self._acknowledged = 0.0
         self._travel = TravelLog("published", topic=self._topic)
 
     def run(self, stop: Event) -> None:
@@ -81,10 +83,12 @@ class Relay:
         with Leadership(self._settings.events_dsn, name, StoreUnavailable) as leadership:
             while not leadership.acquire():
                 self._report("waiting", "")
-                # Another leads and tells how far it is. One that cannot reach Kafka goes on telling how far it was.
+                # Another leads and tells how far it is. This one, when it leads again, goes on from what it knew.
                 metrics.relay_position.number = metrics.relay_acknowledged.number = None
                 if stop.wait(_ELECTION_SECONDS):
                     return
+            self._acknowledged = self._acknowledged or time.time()
+            self._tell()
             tail, progress = self._begin(leadership)
             try:
                 self._lead(tail, progress, leadership, stop)
@@ -95,6 +99,10 @@ class Relay:
     def producer(self) -> BatchProducer:
         """Return a new producer for the topic. Raises ``LogUnavailable``."""
         return BatchProducer(self._settings.brokers, self._topic, self._mac)
+
+    def _tell(self) -> None:
+        """Tell what is known of the topic, also where no broker was ever reached: an alert compares these two."""
+        metrics.relay_position.number, metrics.relay_acknowledged.number = self._position, self._acknowledged
 
     def _begin(self, leadership: Leadership) -> tuple[TopicTail, _Progress]:
         """Reach the topic and compare the store with it; while that cannot be done for long, do without."""
@@ -144,7 +152,8 @@ class Relay:
             self._seen = max(self._seen, reconciler.seen)
         self._looked = time.monotonic()
         self._lost_at = None
-        metrics.relay_position.number = agreed.position
+        self._position = agreed.position
+        self._tell()
         log.info("relay agrees", position=agreed.position, offset=agreed.bounds.end)
         return _Progress(agreed.position, agreed.bounds)
 
@@ -185,9 +194,10 @@ class Relay:
         offset = sending.publish(records, lambda: self._same_topic(tail, progress))
         if offset < progress.bounds.end:
             return False
-        progress.position = records[-1].position
-        self._seen = max(self._seen, progress.position)
-        metrics.relay_acknowledged.number, metrics.relay_position.number = time.time(), progress.position
+        progress.position = self._position = records[-1].position
+        self._seen = max(self._seen, self._position)
+        self._acknowledged = time.time()
+        self._tell()
         metrics.RELAY_PUBLISHED.inc(by=len(records))
         self._travel.moved(records[0].position, records[-1].position, offset=offset)
         progress.bounds = Bounds(progress.bounds.topic_id, progress.bounds.begin, offset + len(records))

@@ -27,7 +27,7 @@ PROMETHEUS_OWN = {"up": {"job", "instance"}}
 TARGET = {"job", "instance"}
 WORDS = {
     *("sum", "min", "max", "by", "on", "and", "ignoring", "rate", "increase", "changes", "time", "topk"),
-    *("histogram_quantile", "le"),
+    *("histogram_quantile", "le", "last_over_time"),
 }
 """What the expressions use of the query language."""
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
