@@ -13,8 +13,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaConfigurationError, KafkaError
 
 from application.brokers import Brokers
+from casekeeper_client.batches import reading_on
 from casekeeper_client.opening import opened
-from consumers import header_names
 from domain.errors import LogUnavailable
 
 BOOTSTRAP_MS = 5_000
@@ -50,8 +50,10 @@ def admin(brokers: Brokers | str) -> KafkaAdminClient:
 
 
 def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsumer:
-    """Return a consumer that commits nothing by itself and makes no topics. Raises ``LogUnavailable``."""
-    header_names.install()
+    """Return a consumer that commits nothing by itself, makes no topics and reads past what cannot be read.
+
+    Raises ``LogUnavailable``.
+    """
     with log_errors():
         made = opened(
             KafkaConsumer,
@@ -72,7 +74,7 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
         )
     if "group_id" in options:
         _wait_between_polls(made)
-    return made
+    return reading_on(made)
 
 
 def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:

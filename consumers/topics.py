@@ -29,7 +29,8 @@ class Topic:
     """One topic; ``retention_ms`` -1: for ever; ``segment_ms`` bounds how late an old record is deleted.
 
     ``compression`` is the broker's: what comes compressed otherwise, it packs anew. So nobody can put a batch on a
-    topic that our readers have no codec for; and on one kept ``uncompressed`` none that grows when it is opened.
+    topic that our readers have no codec for. On one kept ``uncompressed`` no batch grows when it is opened; on the
+    others a batch may to 255 times its size, and readers open it up to a bound (:mod:`casekeeper_client.batches`).
     """
 
     name: str
