@@ -18,6 +18,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 
+from casekeeper_client.batches import reading_on
 from casekeeper_client.errors import NoOutcome, OutcomeKeysUnavailable
 from casekeeper_client.fetching import Unfetched
 from casekeeper_client.opening import opened
@@ -63,7 +64,7 @@ class Outcomes:
         self._changed = threading.Condition()
         self._expected: dict[str, _Awaited] = {}
         self._stopping = threading.Event()
-        self._consumer = opened(
+        made = opened(
             KafkaConsumer,
             bootstrap_servers=list(bootstrap),
             enable_auto_commit=False,
@@ -71,6 +72,7 @@ class Outcomes:
             auto_offset_reset="latest",
             **options,
         )
+        self._consumer = reading_on(made)
         try:
             self._start_at_end(topic)
         except BaseException:

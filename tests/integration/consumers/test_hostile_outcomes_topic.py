@@ -15,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import COMPRESSIBLE, MARK, NotUtf8, Stranger
 from publishing import Answers, Publisher, answered, outcome_keys, registered_client, taking
+from raw_batches import put
+from test_hostile_batches import ON_EVENTS
 
 from application import signing_keys
 from application.examples import BODIES
@@ -70,6 +72,18 @@ def test_it_gets_its_outcome(service: Service, settings: Settings, publisher: Pu
         process.wait()
 
     assert said == "Accepted\n", errors[-500:]
+
+
+@pytest.mark.parametrize("name", ["another checksum", "a frame of 2^60 bytes", "half a million headers"])
+def test_it_gets_its_outcome_past_a_batch_that_cannot_be_read(service: Service, settings: Settings, name: str) -> None:
+    with registered_client(service, settings) as client:
+        for partition in range(4):
+            put(settings.kafka, settings.topic(OUTCOMES), ON_EVENTS[name], partition)
+        message_id = client.publish("register_subject", PERSON)
+        with taking(service, settings):
+            told = client.wait_for_outcome(message_id, 70)
+
+    assert isinstance(told, Accepted)
 
 
 @dataclass
