@@ -34,7 +34,7 @@ class Readiness:
 
         Ready means that store, keys and views can be used and that writes are admitted; a part of the workers that is
         not well, such as the relay without Kafka, is named but does not make the API unready. Why: an error's class, as
-        ``LogUnavailable`` where Kafka is away; or what state the part is in, ``silent`` when no worker speaks for it
+        ``KafkaUnavailable`` where Kafka is away; or what state the part is in, ``silent`` when no worker speaks for it
         and ``stuck`` for a view that does not move; or, of what an operator has to do first, a few words. Each view is
         a ``ViewHealth`` of :mod:`projections.view_health`, with how many streams it has ``parked`` and ``discarded``.
         """

@@ -91,7 +91,7 @@ _BY_ERROR: tuple[tuple[type[errors.CasekeeperError], ProblemType], ...] = (
     (errors.ViewsUnavailable, VIEWS_UNAVAILABLE),
     (errors.ViewBehind, VIEW_BEHIND),
     (errors.PositionMoved, VIEWS_UNAVAILABLE),
-    (errors.LogUnavailable, LOG_UNAVAILABLE),
+    (errors.KafkaUnavailable, LOG_UNAVAILABLE),
     (errors.KeysUnavailable, KEYS_UNAVAILABLE),
     (errors.NotFound, NOT_FOUND),
     (errors.IdempotencyKeyReused, IDEMPOTENCY_KEY_REUSED),

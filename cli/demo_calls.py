@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.dev_tokens import DevIssuer
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 
 _TIMEOUT_SECONDS = 30.0
 _RETRY_FOR_SECONDS = 60.0
@@ -69,7 +69,7 @@ class Calls:
             except OSError:
                 pause = "1"
                 if time.monotonic() > deadline:
-                    raise LogUnavailable("the service does not answer over HTTP") from None
+                    raise KafkaUnavailable("the service does not answer over HTTP") from None
             time.sleep(float(pause))
 
 

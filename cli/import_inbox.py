@@ -14,7 +14,7 @@ from casekeeper_client import Accepted, Client, NoOutcome, NotPublished
 from cli.fhir.publishing import Said
 from cli.first_answers import answered_to_message
 from cli.own_publisher import own_publisher
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 
 PUBLISHER = "fhir-import"
 """The service name under which an import publishes."""
@@ -40,7 +40,7 @@ class KafkaInbox:
     def send(self, messages: Sequence[tuple[UUID, str, Mapping[str, Any]]]) -> list[Said]:
         """Publish messages (id, command, data) and return their outcomes in that order.
 
-        What is not answered in a minute is published again, which is safe. Raises ``LogUnavailable`` when there is no
+        What is not answered in a minute is published again, which is safe. Raises ``KafkaUnavailable`` when there is no
         answer after five times.
         """
         waiting = {str(message_id): (command, data) for message_id, command, data in messages}
@@ -59,7 +59,7 @@ class KafkaInbox:
                 said |= self._outcomes(answered, 1.0)
         else:
             if len(said) < len(waiting):
-                raise LogUnavailable("the service answers nothing on the inbox: is a worker running?")
+                raise KafkaUnavailable("the service answers nothing on the inbox: is a worker running?")
         return [said[str(message_id)] for message_id, _, _ in messages]
 
     def _outcomes(self, message_ids: Sequence[str], timeout: float) -> dict[str, Said]:
@@ -71,7 +71,7 @@ class KafkaInbox:
 def kafka_inbox(settings: Settings, service: Service) -> Iterator[KafkaInbox]:
     """Open the inbox as a publisher of our own, registered at first use.
 
-    Raises ``StoreUnavailable``, ``KeysUnavailable``, ``LogUnavailable``.
+    Raises ``StoreUnavailable``, ``KeysUnavailable``, ``KafkaUnavailable``.
     """
     publisher = own_publisher(service, PUBLISHER)
     key = inbox_keys.current_jwk(service.vault, service.clock())
@@ -91,7 +91,7 @@ def kafka_inbox(settings: Settings, service: Service) -> Iterator[KafkaInbox]:
     except Exception as error:
         if not type(error).__module__.startswith("kafka"):
             raise
-        raise LogUnavailable(f"Kafka: {type(error).__name__}") from None
+        raise KafkaUnavailable(f"Kafka: {type(error).__name__}") from None
     with client:
         yield KafkaInbox(service, client)
 

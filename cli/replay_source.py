@@ -23,7 +23,7 @@ def replay_source(settings: Settings, vault: Vault) -> Replayer:
     """Return ``replay(subject_id, case_id, as_of)``, which reads the topic from its start each time it is called.
 
     Exactly one of ``subject_id`` and ``case_id``; ``as_of`` is a position, a time, one of them as text, or ``None``.
-    It raises ``NotFound``, ``InvalidInput``, ``LogUnavailable``, ``LogGap``.
+    It raises ``NotFound``, ``InvalidInput``, ``KafkaUnavailable``, ``LogGap``.
     """
     mac = RecordMac(vault.secret(MAC_SECRET))
 

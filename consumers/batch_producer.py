@@ -12,9 +12,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaTimeoutError
 
 from application.brokers import Brokers
-from consumers.clients import MAX_RECORD_BYTES, close_producer, log_errors, producer
+from consumers.clients import MAX_RECORD_BYTES, close_producer, kafka_errors, producer
 from consumers.published import RecordMac
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 from store.append import UnpublishedRecord
 
 BATCH_BYTES = 1024 * 1024
@@ -44,17 +44,17 @@ class BatchProducer:
     def publish(self, records: Sequence[UnpublishedRecord], still_there: Callable[[], bool] = lambda: True) -> int:
         """Publish records that :func:`fitting` let through; return the offset of the first once all are acknowledged.
 
-        ``still_there`` is asked every second whether the topic is the same still. Raises ``LogUnavailable`` when it is
-        not certain that the records are on it.
+        ``still_there`` is asked every second whether the topic is the same still. Raises ``KafkaUnavailable`` when it
+        is not certain that the records are on it.
         """
-        with log_errors():
+        with kafka_errors():
             sent = [self._send(record) for record in records]
             self.confirm(still_there)
             if not all(future.succeeded() for future in sent):
-                raise LogUnavailable("Kafka did not take the batch")
+                raise KafkaUnavailable("Kafka did not take the batch")
             offsets = [future.value.offset for future in sent]
         if offsets != list(range(offsets[0], offsets[0] + len(offsets))):
-            raise LogUnavailable("Kafka did not take the batch in one piece")
+            raise KafkaUnavailable("Kafka did not take the batch in one piece")
         return int(offsets[0])
 
     def confirm(self, still_there: Callable[[], bool]) -> None:

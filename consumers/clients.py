@@ -15,7 +15,7 @@ from kafka.errors import KafkaConfigurationError, KafkaError
 from application.brokers import Brokers
 from casekeeper_client.batches import reading_on
 from casekeeper_client.opening import opened
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 
 BOOTSTRAP_MS = 5_000
 """Longest wait for a first answer from any broker, in milliseconds."""
@@ -28,19 +28,19 @@ _LEAST_WAIT_SECONDS = 0.05
 
 
 @contextmanager
-def log_errors() -> Iterator[None]:
-    """Turn an error of the client library into ``LogUnavailable``, which names its class and quotes nothing."""
+def kafka_errors() -> Iterator[None]:
+    """Turn an error of the client library into ``KafkaUnavailable``, which names its class and quotes nothing."""
     try:
         yield
     except KafkaConfigurationError:
         raise
     except KafkaError as error:
-        raise LogUnavailable(f"Kafka: {type(error).__name__}") from None
+        raise KafkaUnavailable(f"Kafka: {type(error).__name__}") from None
 
 
 def admin(brokers: Brokers | str) -> KafkaAdminClient:
-    """Return an admin client; close it after use. Raises ``LogUnavailable``."""
-    with log_errors():
+    """Return an admin client; close it after use. Raises ``KafkaUnavailable``."""
+    with kafka_errors():
         return opened(
             KafkaAdminClient,
             **Brokers.of(brokers).options(),
@@ -52,9 +52,9 @@ def admin(brokers: Brokers | str) -> KafkaAdminClient:
 def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsumer:
     """Return a consumer that commits nothing by itself, makes no topics and reads past what cannot be read.
 
-    Raises ``LogUnavailable``.
+    Raises ``KafkaUnavailable``.
     """
-    with log_errors():
+    with kafka_errors():
         made = opened(
             KafkaConsumer,
             *topics,
@@ -78,11 +78,11 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
 
 
 def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:
-    """Return an idempotent producer with ``acks=all`` that makes no topics. Raises ``LogUnavailable``.
+    """Return an idempotent producer with ``acks=all`` that makes no topics. Raises ``KafkaUnavailable``.
 
     Idempotence is stated, because the library turns it off in silence where another setting disagrees.
     """
-    with log_errors():
+    with kafka_errors():
         return opened(
             KafkaProducer,
             **{

@@ -8,8 +8,8 @@ from kafka import KafkaProducer
 
 from application.brokers import Brokers
 from application.logging import location
-from consumers.clients import close_producer, log_errors, producer
-from domain.errors import LogUnavailable
+from consumers.clients import close_producer, kafka_errors, producer
+from domain.errors import KafkaUnavailable
 
 _FLUSH_SECONDS = 10.0
 
@@ -39,14 +39,14 @@ class DeadLetters:
         self._producer: KafkaProducer | None = None
 
     def put(self, letter: DeadLetter) -> None:
-        """Write one dead letter; returns when it is durable. Raises ``LogUnavailable``."""
+        """Write one dead letter; returns when it is durable. Raises ``KafkaUnavailable``."""
         headers = [
             ("ck-error", letter.error.encode()),
             ("ck-where", letter.where.encode()),
             ("ck-source", letter.source.encode()),
         ]
         try:
-            with log_errors():
+            with kafka_errors():
                 if self._producer is None:
                     self._producer = producer(self._brokers)
                 # A record needs a key or a value; one with neither is kept as an empty value.
@@ -54,7 +54,7 @@ class DeadLetters:
                 sent = self._producer.send(self._topic, key=letter.key, value=value, headers=headers)
                 self._producer.flush(timeout=_FLUSH_SECONDS)
                 sent.get(timeout=0)
-        except LogUnavailable:
+        except KafkaUnavailable:
             self.close()
             raise
 

@@ -19,10 +19,10 @@ from kafka.structs import OffsetAndMetadata
 
 from application.settings import Settings
 from consumers import inbox_journal, topics
-from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, log_errors, producer
+from consumers.clients import CLOSE_MS, REQUEST_MS, close_producer, consumer, kafka_errors, producer
 from consumers.dead_letters import DeadLetters
 from consumers.inbox_handler import HELD, InboxHandler, Outcome, Raw
-from domain.errors import CasekeeperError, LogUnavailable
+from domain.errors import CasekeeperError, KafkaUnavailable
 
 GROUP = "casekeeper-inbox"
 _PAGE = 400
@@ -71,7 +71,7 @@ class Inbox:
             with ThreadPoolExecutor(topics.INBOX_PARTITIONS, "inbox") as lanes:
                 while not stop.is_set():
                     self._say()
-                    with log_errors():
+                    with kafka_errors():
                         pages = member.poll(timeout_ms=_POLL_MS, max_records=_PAGE)
                     if pages:
                         self._take(member, outcomes, lanes, pages, stop)
@@ -95,7 +95,7 @@ class Inbox:
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2_000,
         )
-        with log_errors():
+        with kafka_errors():
             # A member that leads the group before it knows the topic's partitions gives them to nobody.
             member.partitions_for_topic(topic)
             member.subscribe([topic])
@@ -111,7 +111,7 @@ class Inbox:
     ) -> None:
         sent: list[Any] = []
         done = list(lanes.map(lambda page: self._lane(page[0], page[1], outcomes, sent, stop), pages.items()))
-        with log_errors():
+        with kafka_errors():
             outcomes.flush(timeout=_FLUSH_SECONDS)
             for future in sent:
                 future.get(timeout=0)
@@ -136,12 +136,12 @@ class Inbox:
         if time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
             return
         self._looked = time.monotonic()
-        with log_errors():
+        with kafka_errors():
             at = self._at(member)
             ends = member.end_offsets(list(at), timeout_ms=REQUEST_MS)
         behind = {partition: offset for partition, offset in at.items() if offset < ends[partition]}
         if behind.items() & self._behind.items():
-            raise LogUnavailable("Kafka: messages are there and do not come")
+            raise KafkaUnavailable("Kafka: messages are there and do not come")
         self._behind = behind
 
     def _at(self, member: KafkaConsumer) -> dict[TopicPartition, int]:
@@ -180,5 +180,5 @@ class Inbox:
     def _answer(self, outcomes: KafkaProducer, outcome: Outcome, raw: Raw) -> Any:
         topic = self._settings.topic(topics.OUTCOMES)
         value = self._handler.signed(outcome, raw)
-        with log_errors():
+        with kafka_errors():
             return outcomes.send(topic, key=str(outcome.message_id).encode(), value=value)

@@ -17,7 +17,7 @@ from kafka import KafkaConsumer, TopicPartition
 from application import metrics
 from application.settings import Settings
 from consumers import topics
-from consumers.clients import CLOSE_MS, REQUEST_MS, consumer, log_errors
+from consumers.clients import CLOSE_MS, REQUEST_MS, consumer, kafka_errors
 from domain.vocabulary import VIEWS
 
 _POLL_MS = 500
@@ -54,7 +54,7 @@ class Letters:
 def inbox_letters(settings: Settings, limit: int, number: int | None = None) -> Letters:
     """Return the newest ``limit`` dead letters of the inbox, or the one with this number alone.
 
-    Raises ``LogUnavailable``. Reads the whole topic, and holds none of its contents for longer than it takes.
+    Raises ``KafkaUnavailable``. Reads the whole topic, and holds none of its contents for longer than it takes.
     """
     partition = TopicPartition(settings.topic(topics.DEADLETTERS), 0)
     ours = re.compile(re.escape(settings.topic(topics.INBOX)) + r"/\d{1,4}/\d{1,19}")
@@ -63,7 +63,7 @@ def inbox_letters(settings: Settings, limit: int, number: int | None = None) -> 
     seen = foreign = 0
     reader = consumer(settings.brokers, auto_offset_reset="none")
     try:
-        with log_errors():
+        with kafka_errors():
             for message in _messages(reader, partition, number):
                 source = _header(message, "ck-source")
                 letter = _letter(message, source) if ours.fullmatch(source) else None

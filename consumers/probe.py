@@ -11,7 +11,7 @@ from kafka.admin import ConfigResource
 
 from application.settings import Settings
 from consumers import topics
-from consumers.clients import admin, log_errors
+from consumers.clients import admin, kafka_errors
 from consumers.published import RecordMac
 from consumers.tail import TopicTail
 from consumers.topics import TOPICS, Topic
@@ -46,20 +46,20 @@ class Ends:
 
 
 def brokers(settings: Settings) -> int:
-    """Return how many brokers the cluster has now. Raises ``LogUnavailable``, ``SettingInvalid``."""
+    """Return how many brokers the cluster has now. Raises ``KafkaUnavailable``, ``SettingInvalid``."""
     client = admin(settings.brokers)
     try:
-        with log_errors():
+        with kafka_errors():
             return len([one for one in client.describe_cluster()["brokers"] if not one.get("is_fenced")])
     finally:
         client.close()
 
 
 def topic_faults(settings: Settings) -> list[TopicFault]:
-    """Return what is wrong with our topics. Raises ``LogUnavailable``."""
+    """Return what is wrong with our topics. Raises ``KafkaUnavailable``."""
     client = admin(settings.brokers)
     try:
-        with log_errors():
+        with kafka_errors():
             names = {settings.topic(topic.name): topic for topic in TOPICS}
             described = {topic["name"]: topic for topic in client.describe_topics(list(names))}
             there = [name for name in names if described[name]["error_code"] == 0]
@@ -73,7 +73,7 @@ def topic_faults(settings: Settings) -> list[TopicFault]:
 
 
 def ends(settings: Settings, mac: RecordMac) -> Ends | None:
-    """Return where the events topic begins and ends, ``None`` when it is missing. Raises ``LogUnavailable``."""
+    """Return where the events topic begins and ends, ``None`` when it is missing. Raises ``KafkaUnavailable``."""
     tail = TopicTail(settings.brokers, settings.topic(topics.EVENTS), mac)
     try:
         bounds = tail.bounds()

@@ -17,7 +17,7 @@ import structlog
 from consumers.published import Published
 from consumers.tail import Bounds, Tail, TopicTail
 from consumers.topic_reader import TopicReader
-from domain.errors import LogDiverged, LogGap, LogUnavailable
+from domain.errors import KafkaUnavailable, LogDiverged, LogGap
 from domain.record import Record
 from store.append import Fence, NewEvent
 from store.log import EventLog
@@ -60,11 +60,11 @@ class Reconciler:
         """Compare, mend and admit writes.
 
         Raises ``LogDiverged`` when store and topic differ, ``LogGap`` when the store lacks what the topic has lost too;
-        ``LogUnavailable``, ``StoreUnavailable``.
+        ``KafkaUnavailable``, ``StoreUnavailable``.
         """
         bounds = self._tail.bounds()
         if bounds is None:
-            raise LogUnavailable("Kafka: the topic of events is missing")
+            raise KafkaUnavailable("Kafka: the topic of events is missing")
         found = self._tail.read(bounds, self._alive)
         self.seen = found.position
         admission = self._store.admission()

@@ -26,7 +26,7 @@ from consumers.store_ahead import StoreAhead
 from consumers.tail import Bounds, TopicTail
 from consumers.topic_reader import TopicReader
 from consumers.travel_log import TravelLog
-from domain.errors import LogUnavailable, StoreUnavailable
+from domain.errors import KafkaUnavailable, StoreUnavailable
 from store.log import EventLog
 from store.refill import admit_without_topic
 
@@ -97,7 +97,7 @@ class Relay:
                 tail.close()
 
     def producer(self) -> BatchProducer:
-        """Return a new producer for the topic. Raises ``LogUnavailable``."""
+        """Return a new producer for the topic. Raises ``KafkaUnavailable``."""
         return BatchProducer(self._settings.brokers, self._topic, self._mac)
 
     def _tell(self) -> None:
@@ -115,7 +115,7 @@ class Relay:
                 progress = self._agree(tail, leadership)
                 opened.pop_all()
             return tail, progress
-        except LogUnavailable:
+        except KafkaUnavailable:
             self._do_without()
             raise
 

@@ -53,7 +53,7 @@ class SetAside:
         return parking.fate(cursor, self._view, UUID(published.key.decode())) if self.holds(published) else "taken"
 
     def park(self, cursor: Cursor, published: Published, unfit: RecordUnfit | None = None) -> None:
-        """Set a record aside in this transaction, and put it among the dead letters. Raises ``LogUnavailable``.
+        """Set a record aside in this transaction, and put it among the dead letters. Raises ``KafkaUnavailable``.
 
         ``unfit``: why it does not fit; ``None`` when it only follows one that does not. It is raised where the record
         names no stream, for then nobody can say what has to wait.

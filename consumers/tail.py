@@ -10,9 +10,9 @@ from uuid import UUID
 from kafka import KafkaConsumer, TopicPartition
 
 from application.brokers import Brokers
-from consumers.clients import CLOSE_MS, REQUEST_MS, admin, consumer, log_errors
+from consumers.clients import CLOSE_MS, REQUEST_MS, admin, consumer, kafka_errors
 from consumers.published import Published, RecordMac
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 
 GLANCE = 64_000
 """Offsets at each end of the topic among which a glance looks for our records: some seconds' reading."""
@@ -51,7 +51,7 @@ class Tail:
 
 
 class TopicTail:
-    """Looks at the ends of the events topic. For one thread; close it after use. Methods raise ``LogUnavailable``."""
+    """Looks at the ends of the events topic. For one thread; close it after use. Methods raise ``KafkaUnavailable``."""
 
     def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self._topic = topic
@@ -65,7 +65,7 @@ class TopicTail:
 
     def bounds(self) -> Bounds | None:
         """Return the topic's identity and offsets, ``None`` when there is no such topic."""
-        with log_errors():
+        with kafka_errors():
             described = self._admin.describe_topics([self._topic])[0]
             if described["error_code"] != 0:
                 return None
@@ -103,7 +103,7 @@ class TopicTail:
 
     def discard(self, bounds: Bounds) -> None:
         """Delete what the topic holds, so that it can be published again from position 1."""
-        with log_errors():
+        with kafka_errors():
             self._admin.delete_records({self._partition: bounds.end})
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class TopicTail:
         offset, progressed = start, time.monotonic()
         while offset < stop:
             alive()
-            with log_errors():
+            with kafka_errors():
                 if offset == start:
                     self._consumer.seek(self._partition, start)
                 page = self._consumer.poll(timeout_ms=_POLL_MS).get(self._partition, ())
@@ -136,7 +136,7 @@ class TopicTail:
             if reached > offset:
                 offset, progressed = reached, time.monotonic()
             elif time.monotonic() - progressed > _SILENCE_SECONDS:
-                raise LogUnavailable("Kafka: records are there and do not come")
+                raise KafkaUnavailable("Kafka: records are there and do not come")
             for message in page:
                 published = self._mac.verified(message)
                 if published is not None and message.offset < stop:

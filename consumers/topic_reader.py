@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from application.brokers import Brokers
-from consumers.clients import CLOSE_MS, consumer, log_errors
+from consumers.clients import CLOSE_MS, consumer, kafka_errors
 from consumers.published import Published, RecordMac
 from domain.errors import LogGap
 from domain.record import Record
@@ -48,9 +48,9 @@ class TopicReader:
     def read(self, after: int, *, limit: int = PAGE, timeout: float = 0.5) -> list[Published]:
         """Return records ``after + 1``, ``after + 2``, …, at most ``limit``; empty if none came in ``timeout`` seconds.
 
-        Raises ``LogGap`` when the topic, read from its start, goes on with a later position; ``LogUnavailable``.
+        Raises ``LogGap`` when the topic, read from its start, goes on with a later position; ``KafkaUnavailable``.
         """
-        with log_errors():
+        with kafka_errors():
             client = self._client()
             if self._reached != after:
                 self._seek(client, after)
@@ -99,11 +99,11 @@ class TopicReader:
         return self._consumer
 
     def _offset(self) -> int:
-        with log_errors():
+        with kafka_errors():
             return int(self._client().position(self._partition, timeout_ms=_ANSWER_MS) or 0)
 
     def _end(self) -> int:
-        with log_errors():
+        with kafka_errors():
             return self._bounds(self._client())[1]
 
     def _bounds(self, client: KafkaConsumer) -> tuple[int, int]:
@@ -146,7 +146,7 @@ class TopicReader:
         if self._searched != self._reached:
             # Perhaps another topic of the same name by now: what comes next is looked for from its start, once.
             self._searched = self._reached
-            with log_errors():
+            with kafka_errors():
                 self._seek(self._client(), self._reached, from_start=True)
             return False
         if self._one_seen:

@@ -10,7 +10,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import TopicAlreadyExistsError
 
 from application.settings import Settings
-from consumers.clients import MAX_RECORD_BYTES, REQUEST_MS, admin, log_errors
+from consumers.clients import MAX_RECORD_BYTES, REQUEST_MS, admin, kafka_errors
 
 EVENTS = "cases.events.v1"
 INBOX = "cases.inbox.v1"
@@ -62,14 +62,14 @@ TOPICS = (
 
 
 def ensure_topics(settings: Settings) -> list[str]:
-    """Make the topics that are missing and return their full names. Raises ``LogUnavailable``.
+    """Make the topics that are missing and return their full names. Raises ``KafkaUnavailable``.
 
     The events topic, if it is there, is given back its settings: it must take the largest batch and lose nothing. All
     are given back their compression, which keeps what lies on them readable.
     """
     client = admin(settings.brokers)
     try:
-        with log_errors():
+        with kafka_errors():
             there = set(client.list_topics())
             missing = [topic for topic in TOPICS if settings.topic(topic.name) not in there]
             kept = [topic for topic in TOPICS if topic not in missing]

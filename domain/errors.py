@@ -10,7 +10,7 @@
     │   ├── ViewsUnavailable            the views cannot be reached
     │   ├── ViewBehind                  a view has not reached the position asked for
     │   ├── PositionMoved               another process has moved a view's position
-    │   ├── LogUnavailable              Kafka cannot be reached
+    │   ├── KafkaUnavailable            Kafka cannot be reached
     │   └── KeysUnavailable             keyring or keys cluster cannot be reached: never "erased"
     └── TerminalError                   the same call will fail again
         ├── InvalidInput                names fields, never values
@@ -105,7 +105,7 @@ class PositionMoved(RetriableError):
         self.expected = expected
 
 
-class LogUnavailable(RetriableError):
+class KafkaUnavailable(RetriableError):
     """Kafka cannot be reached."""
 
 

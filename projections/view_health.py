@@ -99,5 +99,5 @@ def _state(lag: int | None, working: bool, part: PartHealth | None) -> str:
         return "unknown"
     if lag == 0:
         return "current"
-    kafka_away = part is not None and part.fresh and part.detail_code == "LogUnavailable"
+    kafka_away = part is not None and part.fresh and part.detail_code == "KafkaUnavailable"
     return "behind" if working or kafka_away else "stuck"

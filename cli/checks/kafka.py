@@ -11,7 +11,7 @@ from consumers import probe
 from consumers.probe import TopicFault
 from consumers.published import MAC_SECRET, RecordMac
 from consumers.tail import GLANCE
-from domain.errors import CasekeeperError, LogUnavailable, SettingInvalid
+from domain.errors import CasekeeperError, KafkaUnavailable, SettingInvalid
 from ops.ports import answers
 from store.log import EventLog
 from vault.installation import inspect
@@ -36,7 +36,7 @@ def kafka(settings: Settings) -> Iterator[Finding]:
         many = probe.brokers(settings)
     except SettingInvalid as error:
         yield Finding("kafka", "failed", str(error), "correct the settings CASEKEEPER_KAFKA_*")
-    except LogUnavailable as error:
+    except KafkaUnavailable as error:
         advice = "see its log, and TLS and SASL in docs/operations.md"
         yield Finding("kafka", "failed", f"takes connections and does not answer ({error})", advice)
     else:

@@ -31,7 +31,7 @@ _HALTED = {
 }
 """Class of the error that halted a part, and what to do."""
 _FAILING = {
-    "LogUnavailable": "see kafka and topics",
+    "KafkaUnavailable": "see kafka and topics",
     "StoreUnavailable": "see events and writes",
     "ViewsUnavailable": "see views",
     "KeysUnavailable": "see keys and keyring",

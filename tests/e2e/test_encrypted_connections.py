@@ -11,7 +11,7 @@ import pytest
 
 from application.brokers import Brokers
 from consumers.clients import admin
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 from tests.callers import INTAKE_SERVICE, MANAGER
 from tests.e2e.certificates import Authority
 from tests.e2e.copy_of_service import Copy
@@ -101,7 +101,7 @@ def test_a_certificate_of_ones_own_opens_kafka(authority: Authority, broker: Enc
     client = admin(known)
     assert isinstance(client.list_topics(), list)
     client.close()
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(KafkaUnavailable):
         admin(Brokers((broker.tls,), "SSL", str(authority.certificate)))
 
 
@@ -109,14 +109,14 @@ def test_kafka_that_another_authority_vouches_for_is_not_trusted(
     folder: Path, broker: EncryptedBroker, password_file: Path
 ) -> None:
     stranger = str(Authority(folder / "stranger").certificate)
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(KafkaUnavailable):
         admin(Brokers((broker.sasl,), "SASL_SSL", stranger, "", "", "SCRAM-SHA-512", USER, str(password_file)))
 
 
 def test_a_wrong_password_is_refused_by_kafka(authority: Authority, broker: EncryptedBroker, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("guess")
     ca = str(authority.certificate)
-    with pytest.raises(LogUnavailable) as refused:
+    with pytest.raises(KafkaUnavailable) as refused:
         admin(Brokers((broker.sasl,), "SASL_SSL", ca, "", "", "SCRAM-SHA-512", USER, str(tmp_path / "wrong")))
     assert "guess" not in str(refused.value)
 

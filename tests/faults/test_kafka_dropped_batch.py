@@ -11,7 +11,7 @@ from kafka.errors import KafkaTimeoutError
 
 from consumers.batch_producer import BatchProducer
 from consumers.relay import Relay
-from domain.errors import LogGap, LogUnavailable
+from domain.errors import KafkaUnavailable, LogGap
 from tests.integration.consumers.log_copy import LogCopy, record
 from tests.waiting import until
 
@@ -43,7 +43,7 @@ def publish(log_copy: LogCopy, kind: type[BatchProducer], *runs: tuple[int, int]
     """Publish runs of positions, one after the other with one producer, as a relay that asks nothing would."""
     producer = kind(log_copy.settings.kafka, log_copy.topic, log_copy.mac)
     for first, last in runs:
-        with suppress(LogUnavailable):
+        with suppress(KafkaUnavailable):
             producer.publish(log_copy.log.unpublished(first, last - first + 1))
     producer.close()
 

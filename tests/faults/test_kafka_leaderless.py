@@ -13,10 +13,10 @@ from kafka_brokers import FaultyBroker, pair
 
 from application import metrics
 from application.settings import Settings
-from consumers.clients import admin, log_errors
+from consumers.clients import admin, kafka_errors
 from consumers.relay import Relay
 from consumers.topics import ensure_topics
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 from store.log import EventLog
 from store.migrate import migrate
 from tests.integration.consumers.log_copy import LogCopy, record
@@ -59,9 +59,9 @@ def make_topic(copy: LogCopy, *nodes: int, **configs: str) -> None:
 def leader(copy: LogCopy) -> int:
     """Return the node that leads the events partition, -1: none; 0 where a broker that is gone was asked."""
     try:
-        with closing(admin(copy.settings.kafka)) as client, log_errors():
+        with closing(admin(copy.settings.kafka)) as client, kafka_errors():
             return int(client.describe_topics([copy.topic])[0]["partitions"][0]["leader_id"])
-    except LogUnavailable:
+    except KafkaUnavailable:
         return 0
 
 

@@ -23,7 +23,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.faults
 
-AWAY = "LogUnavailable"
+AWAY = "KafkaUnavailable"
 
 
 @pytest.fixture(scope="module")

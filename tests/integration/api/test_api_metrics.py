@@ -99,7 +99,7 @@ def test_parts_parked_streams_requests_and_pools_are_read(world):
     subject, _ = world.registered()
     with world.projector.paused(), _writing(world) as cursor:
         parking.prepare(cursor)
-        health.report(cursor, "relay", "retrying", "LogUnavailable")
+        health.report(cursor, "relay", "retrying", "KafkaUnavailable")
         health.report(cursor, "inbox", "running")
         cursor.execute("UPDATE process_health SET updated_at = now() - interval '1 minute' WHERE part = 'inbox'")
         cursor.execute(

@@ -58,7 +58,7 @@ def test_ready_names_each_part_that_is_away(world, monkeypatch):
 
 def test_ready_names_a_part_of_the_workers_that_is_not_well(world):
     with world.projector.paused(), _writing(world) as cursor:
-        health.report(cursor, "relay", "retrying", "LogUnavailable")
+        health.report(cursor, "relay", "retrying", "KafkaUnavailable")
     try:
         answer = world.app.test_client().get("/health/ready")
     finally:

@@ -258,7 +258,7 @@ class TestOutages:
         nowhere = DeadLetters("127.0.0.1:9", log_copy.settings.topic(DEADLETTERS))
         cut = replace(sources(log_copy), dead_letters=nowhere)
         with running("tally", lambda report: ProjectionRunner(Tally(), cut, report).run) as part:
-            until(lambda: part.said.code == "LogUnavailable")
+            until(lambda: part.said.code == "KafkaUnavailable")
 
         assert (tally(log_copy), position(log_copy), parked(log_copy)) == ([1], 1, [])
 

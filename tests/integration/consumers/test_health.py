@@ -31,7 +31,7 @@ def test_before_any_worker_ran_there_is_nothing(cursor: Cursor) -> None:
 
 def test_the_last_word_counts(cursor: Cursor) -> None:
     health.prepare(cursor)
-    health.report(cursor, "relay", "retrying", "LogUnavailable")
+    health.report(cursor, "relay", "retrying", "KafkaUnavailable")
     health.report(cursor, "people", "halted", "LogGap")
     health.report(cursor, "relay", "running")
 

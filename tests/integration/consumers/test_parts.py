@@ -14,7 +14,7 @@ from log_copy import running
 
 from application.settings import Settings
 from consumers.parts import HUNG_SECONDS, Heartbeat, Part, Report
-from domain.errors import LogDiverged, LogGap, LogUnavailable
+from domain.errors import KafkaUnavailable, LogDiverged, LogGap
 from projections import health
 from tests.waiting import until
 
@@ -45,7 +45,7 @@ def states(settings: Settings) -> dict[str, tuple[str, str]]:
         connection.close()
 
 
-@pytest.mark.parametrize("error", [LogUnavailable("Kafka is away"), KeyError("a fault of ours")])
+@pytest.mark.parametrize("error", [KafkaUnavailable("Kafka is away"), KeyError("a fault of ours")])
 def test_what_may_pass_is_run_again_with_growing_pauses(error: Exception) -> None:
     make, runs = failing(error, error, error)
     with running("part", make) as part:
@@ -70,14 +70,14 @@ def test_what_cannot_pass_halts_the_part(error: Exception) -> None:
 
 def test_states_are_written_as_they_change_and_when_the_worker_ends(settings: Settings) -> None:
     stop = threading.Event()
-    make, _ = failing(LogUnavailable("away"), LogUnavailable("away"), LogUnavailable("away"))
+    make, _ = failing(KafkaUnavailable("away"), KafkaUnavailable("away"), KafkaUnavailable("away"))
     good = Part("good", make, stop)
     bad = Part("bad", failing(LogGap(7, 9))[0], stop)
     waits = Part("waits", lambda report: lambda stop: stop.wait(), stop)
     heartbeat = Heartbeat(settings.views_dsn, [good, bad, waits], stop)
     for thread in (good, bad, waits, heartbeat):
         thread.start()
-    until(lambda: states(settings).get("good") == ("retrying", "LogUnavailable"))
+    until(lambda: states(settings).get("good") == ("retrying", "KafkaUnavailable"))
     until(lambda: states(settings)["good"] == ("running", ""))
     during = states(settings)
     stop.set()

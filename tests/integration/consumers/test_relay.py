@@ -23,7 +23,7 @@ from consumers.batch_producer import BatchProducer
 from consumers.clients import admin, producer
 from consumers.relay import Relay
 from consumers.tail import TopicTail
-from domain.errors import LogGap, LogUnavailable, StoreUnavailable
+from domain.errors import KafkaUnavailable, LogGap, StoreUnavailable
 from store.append import NewEvent, UnpublishedRecord
 from store.head_file import HeadFile
 from store.log import EventLog
@@ -312,7 +312,7 @@ class TestStoreRestoredToThePast:
 
         def away(*_: object) -> None:
             failed.append(time.monotonic())
-            raise LogUnavailable("Kafka: away")
+            raise KafkaUnavailable("Kafka: away")
 
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
         copy = self.restored(published, new_database(pg_main, "restored"), kept)
@@ -407,5 +407,5 @@ def _write(copy: LogCopy, value: bytes, headers: list[tuple[str, bytes]], key: b
 def _read_or_none(copy: LogCopy) -> list[bytes] | None:
     try:
         return copy.read()
-    except (LogGap, LogUnavailable):
+    except (LogGap, KafkaUnavailable):
         return None

@@ -17,7 +17,7 @@ from kafka.net.compat import KafkaNetClient
 
 from casekeeper_client import Client, new_key_pair
 from consumers import clients
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 from tests.waiting import until
 
 NOBODY = "127.0.0.1:1"
@@ -35,9 +35,9 @@ def publishing() -> Client:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: clients.consumer(NOBODY), LogUnavailable),
-        (lambda: clients.producer(NOBODY), LogUnavailable),
-        (lambda: clients.admin(NOBODY), LogUnavailable),
+        (lambda: clients.consumer(NOBODY), KafkaUnavailable),
+        (lambda: clients.producer(NOBODY), KafkaUnavailable),
+        (lambda: clients.admin(NOBODY), KafkaUnavailable),
         (publishing, KafkaError),
     ],
     ids=["consumer", "producer", "admin", "the client of publishers"],

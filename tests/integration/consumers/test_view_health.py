@@ -87,9 +87,9 @@ class TestState:
 
     def test_behind_while_kafka_is_away(self, behind: LogCopy) -> None:
         moved(behind, LONG_AGO)
-        report(behind, "retrying", "LogUnavailable")
+        report(behind, "retrying", "KafkaUnavailable")
 
-        assert (state(behind).state, state(behind).error) == ("behind", "LogUnavailable")
+        assert (state(behind).state, state(behind).error) == ("behind", "KafkaUnavailable")
 
     def test_stuck_when_its_database_refuses(self, behind: LogCopy) -> None:
         moved(behind, LONG_AGO)
@@ -99,7 +99,7 @@ class TestState:
 
     def test_stuck_when_nobody_runs_it(self, behind: LogCopy) -> None:
         moved(behind, LONG_AGO)
-        report(behind, "retrying", "LogUnavailable")
+        report(behind, "retrying", "KafkaUnavailable")
         views(behind, lambda c: c.execute("UPDATE process_health SET updated_at = now() - interval '1 hour'"))
 
         assert state(behind).state == "stuck"

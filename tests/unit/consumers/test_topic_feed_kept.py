@@ -9,7 +9,7 @@ import pytest
 from consumers import topic_feed
 from consumers.published import Published
 from consumers.topic_feed import FeedReader, TopicFeed
-from domain.errors import LogUnavailable
+from domain.errors import KafkaUnavailable
 
 SIZE = 100
 
@@ -41,7 +41,7 @@ class Reader:
 
     def read(self, after: int, *, limit: int, timeout: float) -> list[Published]:
         if self._topic.fails:
-            raise LogUnavailable("the topic cannot be read")
+            raise KafkaUnavailable("the topic cannot be read")
         if self._at != (self._topic.name, after):
             self.begun += 1
         positions = range(after + 1, min(after + limit, self._topic.head) + 1)
@@ -128,7 +128,7 @@ def test_nothing_is_kept_over_an_outage(topic: Topic) -> None:
     one, other = feed.reader(), feed.reader()
     read(one, 900)
     topic.fails = True
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(KafkaUnavailable):
         read(one, 950)
     assert topic.open == []
     topic.fails, topic.name = False, "second"
