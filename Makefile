@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Files of tests run side by side, one for each processor; each of these workers starts servers of its own.
+# Files of tests run side by side, one for each processor and four at most; each of these workers starts servers of its own.
 SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 # Processes are started again and again: they are to find the modules compiled.

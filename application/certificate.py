@@ -9,7 +9,7 @@ from uuid import UUID
 
 from application import inbox_keys, signed_documents
 from application.erasure_plan import review_date
-from application.signing_keys import current_key, public_jwk
+from application.signing_keys import CERTIFICATES, current_key, public_jwk
 from application.unit_of_work import UnitOfWork
 from domain.certificate_form import CERTIFICATE, FORMAT, SUPPLEMENT, payload_of
 from domain.certificates import Notice
@@ -156,7 +156,7 @@ def _residue_until(work: UnitOfWork, purged_at: datetime) -> datetime:
 
 def _sign(work: UnitOfWork, subject: Subject, request_id: UUID, document: dict[str, Any]) -> None:
     certificate_id = UUID(document["certificate_id"])
-    key = current_key(work.vault, work.now)
+    key = current_key(work.vault, work.now, CERTIFICATES)
     signed = signed_documents.sign(document, key)
     subject.sign(work.context, work.new_id(), request_id, certificate_id, public_jwk(key)["x"], signed)
 

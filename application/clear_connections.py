@@ -15,7 +15,7 @@ ALLOWED = "1"
 """The value of ``CASEKEEPER_CLEAR_NETWORK`` that lets connections in the clear lead to other machines."""
 
 
-def found(variable: str) -> str:
+def complaint(variable: str) -> str:
     """Return what is the matter with the setting that names such an address, without the address."""
     lacks = "CASEKEEPER_KAFKA_PROTOCOL SSL or SASL_SSL" if variable == "CASEKEEPER_KAFKA" else "sslmode=verify-full"
     return f"{variable} leads to another machine without {lacks}"
@@ -23,7 +23,7 @@ def found(variable: str) -> str:
 
 def refusal(variable: str) -> SettingInvalid:
     """Return the error for a setting that names such an address where no network is said to be closed."""
-    return SettingInvalid(f"{found(variable)}; only CASEKEEPER_CLEAR_NETWORK={ALLOWED} lets it")
+    return SettingInvalid(f"{complaint(variable)}; only CASEKEEPER_CLEAR_NETWORK={ALLOWED} lets it")
 
 
 def database_in_clear(dsn: str, environ: Mapping[str, str]) -> bool:

@@ -1,9 +1,11 @@
-"""The one signature algorithm taken from outside, in tokens and inbox messages: EdDSA (RFC 8037)."""
+"""The one signature algorithm: EdDSA (RFC 8037), in what we sign and in tokens and messages from outside."""
 
 from __future__ import annotations
 
+from joserfc import jws
 from joserfc.errors import UnsupportedAlgorithmError
 from joserfc.jwa import JWSAlgModel
+from joserfc.jwk import OKPKey
 from joserfc.jws import JWSRegistry
 
 ALGORITHM = "EdDSA"
@@ -25,3 +27,9 @@ class PinnedAlgorithm(JWSRegistry):
         if name != ALGORITHM:
             raise UnsupportedAlgorithmError
         return self.algorithms[ALGORITHM]
+
+
+def signed(payload: str | bytes, media_type: str, key: OKPKey) -> str:
+    """Return a compact JWS (RFC 7515) whose header names algorithm, the key's thumbprint and the type, nothing else."""
+    header = {"alg": ALGORITHM, "kid": key.thumbprint(), "typ": media_type}
+    return jws.serialize_compact(header, payload, key, registry=PinnedAlgorithm())

@@ -76,7 +76,7 @@ OUTCOME_UNKNOWN = ProblemType(
 )
 VIEWS_UNAVAILABLE = ProblemType("views-unavailable", 503, "The views cannot be reached", 2)
 KEYS_UNAVAILABLE = ProblemType("keys-unavailable", 503, "The keys cannot be reached: an outage, not an erasure", 2)
-LOG_UNAVAILABLE = ProblemType("log-unavailable", 503, "The event log on Kafka cannot be reached", 2)
+KAFKA_UNAVAILABLE = ProblemType("kafka-unavailable", 503, "Kafka cannot be reached", 2)
 SEALED_VALUE_DAMAGED = ProblemType("sealed-value-damaged", 500, "A sealed value or key fails its checks")
 INTERNAL_ERROR = ProblemType("internal-error", 500, "Something went wrong on our side")
 
@@ -91,7 +91,7 @@ _BY_ERROR: tuple[tuple[type[errors.CasekeeperError], ProblemType], ...] = (
     (errors.ViewsUnavailable, VIEWS_UNAVAILABLE),
     (errors.ViewBehind, VIEW_BEHIND),
     (errors.PositionMoved, VIEWS_UNAVAILABLE),
-    (errors.KafkaUnavailable, LOG_UNAVAILABLE),
+    (errors.KafkaUnavailable, KAFKA_UNAVAILABLE),
     (errors.KeysUnavailable, KEYS_UNAVAILABLE),
     (errors.NotFound, NOT_FOUND),
     (errors.IdempotencyKeyReused, IDEMPOTENCY_KEY_REUSED),

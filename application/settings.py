@@ -99,7 +99,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the same without a look at where connections lead: for showing settings, not for connecting."""
+        """Read the same without a look at where connections lead: for ``casekeeper doctor``, which has its own."""
         home = Path(environ.get("CASEKEEPER_HOME", cls.home))
         runtime = _runtime_environment(home)
         values: dict[str, str] = {}

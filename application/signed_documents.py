@@ -17,6 +17,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from application import eddsa
 from application.eddsa import ALGORITHM, PinnedAlgorithm
 from domain.certificate_form import misfits
 from domain.errors import DocumentInvalid
@@ -31,8 +32,7 @@ def sign(document: Mapping[str, Any], key: OKPKey) -> str:
     """Return a document signed. Raises ``ValueError`` when it has not the form of a certificate or supplement."""
     if wrong := misfits(document):
         raise ValueError(f"not of the form of a certificate: {', '.join(wrong)}")
-    header = {"alg": ALGORITHM, "kid": key.thumbprint(), "typ": MEDIA_TYPE}
-    return jws.serialize_compact(header, encode(document), key, registry=_REGISTRY)
+    return eddsa.signed(encode(document), MEDIA_TYPE, key)
 
 
 def digest(document: str) -> str:

@@ -1,8 +1,9 @@
 """The keys that we sign with: Ed25519 keys made of secrets in the keyring, the youngest of a kind in use.
 
 Each kind signs one kind of document: ``certificate`` those of erasures, ``outcome`` what the inbox answers. A key's id
-is its thumbprint (RFC 7638), so that nobody can give a key another one's name. A key that was replaced stays in the
-keyring: what it signed is checked with its public part, which is published as long as the secret is kept.
+is its thumbprint (RFC 7638), so that nobody can give a key another one's name. What a replaced key signed is checked
+with its public part, which is published as long as the secret is in the keyring: for a certificate's key for ever, for
+an outcome's until nothing that it signed is left (:func:`replace`).
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from joserfc.jwk import OKPKey
 from application.eddsa import ALGORITHM
 from vault.named_secrets import Secrets
 
-CERTIFICATE = "certificate"
-OUTCOME = "outcome"
+CERTIFICATES = "certificate"
+OUTCOMES = "outcome"
 _STAMP = "%Y%m%d%H%M%S%f"
 
 
-def current_key(vault: Secrets, now: datetime, kind: str = CERTIFICATE) -> OKPKey:
+def current_key(vault: Secrets, now: datetime, kind: str) -> OKPKey:
     """Return the key to sign with, made when there is none. Raises ``KeysUnavailable``."""
     names = _names(vault, kind)
     return _key(vault, names[-1] if names else rotate(vault, now, kind))
 
 
-def public_keys(vault: Secrets, now: datetime, kind: str = CERTIFICATE) -> list[dict[str, str]]:
+def public_keys(vault: Secrets, now: datetime, kind: str) -> list[dict[str, str]]:
     """Return the public part of every key there is as a JWK (RFC 7517, RFC 8037), the one in use first.
 
     Makes the first key when there is none yet. Raises ``KeysUnavailable``.
@@ -43,7 +44,7 @@ def public_jwk(key: OKPKey) -> dict[str, str]:
     return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key.thumbprint(), "use": "sig", "alg": ALGORITHM}
 
 
-def rotate(vault: Secrets, now: datetime, kind: str = CERTIFICATE) -> str:
+def rotate(vault: Secrets, now: datetime, kind: str) -> str:
     """Make a new key, which is in use from then on; return the name of its secret."""
     born = now.astimezone(UTC)
     if names := _names(vault, kind):

@@ -1,6 +1,6 @@
 """What another service installs to put commands on casekeeper's inbox and learn what became of them.
 
-Needs ``kafka-python`` and ``joserfc``, and nothing of the service itself.
+Needs ``kafka-python``, ``lz4`` and ``joserfc``, and nothing of the service itself.
 
 Example::
 

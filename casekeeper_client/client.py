@@ -32,6 +32,7 @@ class Client(Commands):
     to fetch it from, which is done again as keys are replaced daily. ``publisher_id`` and ``private_key`` (a JWK): as
     registered. ``outcome_keys``: the keys that outcomes are signed with, as a JWK set, or the address of one or a call
     that returns one, asked again for a key that is not known; by default what is published beside the inbox key.
+    Addresses should be ``https``: who answers there can answer as the service.
     ``actor``: who acts where a call does not say, an opaque identifier; the publisher itself by default.
     ``acknowledged_within``: seconds that Kafka has to take what is published. ``kafka``: further settings of
     kafka-python, as ``security_protocol``.

@@ -19,7 +19,6 @@ from cli.demo_people import PEOPLE, bundles, number_of
 from cli.demo_story import Member, Story
 from cli.fhir.publishing import Result
 from cli.import_run import ImportOptions, run_import
-from domain.errors import KafkaUnavailable
 from ops.health import says_ready
 
 READY_SECONDS = 180.0
@@ -57,7 +56,7 @@ def command() -> None:
 def import_people(settings: Settings) -> list[Member]:
     """Import the people, or find them when they were before; return all of them.
 
-    Raises ``KafkaUnavailable`` and the like, and :class:`click.ClickException` when somebody was not taken.
+    Raises :class:`click.ClickException` when somebody was not taken, or nothing answers.
     """
     taken: list[Result] = []
     with _in_memory() as paths:
@@ -91,7 +90,7 @@ def _wait_ready(url: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not says_ready(url):
         if time.monotonic() > deadline:
-            raise KafkaUnavailable("the copy did not become ready in time")
+            raise click.ClickException("the copy did not become ready in time")
         time.sleep(0.5)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
 from api.dev_tokens import DevIssuer
-from domain.errors import KafkaUnavailable
 
 _TIMEOUT_SECONDS = 30.0
 _RETRY_FOR_SECONDS = 60.0
@@ -69,7 +70,7 @@ class Calls:
             except OSError:
                 pause = "1"
                 if time.monotonic() > deadline:
-                    raise KafkaUnavailable("the service does not answer over HTTP") from None
+                    raise click.ClickException("the service does not answer over HTTP") from None
             time.sleep(float(pause))
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+import click
+
 from application import inbox_keys, signing_keys
 from application.service import Service
 from application.settings import Settings
@@ -59,7 +61,7 @@ class KafkaInbox:
                 said |= self._outcomes(answered, 1.0)
         else:
             if len(said) < len(waiting):
-                raise KafkaUnavailable("the service answers nothing on the inbox: is a worker running?")
+                raise click.ClickException("the service answers nothing on the inbox: is a worker running?")
         return [said[str(message_id)] for message_id, _, _ in messages]
 
     def _outcomes(self, message_ids: Sequence[str], timeout: float) -> dict[str, Said]:
@@ -83,7 +85,7 @@ def kafka_inbox(settings: Settings, service: Service) -> Iterator[KafkaInbox]:
             publisher.private_key,
             settings.topic_prefix,
             outcome_keys=lambda: {
-                "keys": signing_keys.public_keys(service.vault, service.clock(), signing_keys.OUTCOME)
+                "keys": signing_keys.public_keys(service.vault, service.clock(), signing_keys.OUTCOMES)
             },
             actor=PUBLISHER,
             kafka=settings.brokers.security(),

@@ -13,7 +13,7 @@ import click
 from application import signed_documents
 from application.certificate_checks import Document, check, check_against_log, left_out, lines_of
 from application.settings import Settings
-from application.signing_keys import public_keys
+from application.signing_keys import CERTIFICATES, public_keys
 from application.wiring import now, open_vault
 from domain.errors import DocumentInvalid, NotFound
 from domain.record import Record
@@ -134,7 +134,7 @@ def _fetch(identifier: UUID) -> list[str]:
 
 def _published() -> list[dict[str, str]]:
     with closing(open_vault(Settings.load())) as vault:
-        return public_keys(vault, now())
+        return public_keys(vault, now(), CERTIFICATES)
 
 
 def _text(file: Path) -> str:

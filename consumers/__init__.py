@@ -1,4 +1,5 @@
-"""What runs on Kafka: the relay, the inbox, the runner of projections, dead letters, and the worker that holds them.
+"""What runs on Kafka: relay, inbox and outcomes, runner of projections, dead letters, and the worker that holds them.
 
-May import ``application``, ``projections``, ``audit``, ``store``, ``vault`` and ``domain``. Only here is Kafka spoken.
+May import ``application``, ``projections``, ``audit``, ``store``, ``vault``, ``postgres`` and ``domain``, and of
+``casekeeper_client`` what opens a client and reads a topic. Of the service, only this room speaks to Kafka.
 """

@@ -28,7 +28,7 @@ JWS_ALG = eddsa.ALGORITHM
 MAX_TOKEN_BYTES = 512 * 1024
 """Largest message taken from the inbox, as it lies there."""
 _OUTER = frozenset({"alg", "enc", "kid", "epk", "apu", "apv", "typ", "cty"})
-_PLAIN = frozenset({"alg", "enc", "kid", "epk", "typ", "cty"})
+_PLAIN = _OUTER - {"apu", "apv"}
 _TYPES = ("JOSE", "JWE", "JWS", "JWT")
 _INNER = frozenset({"alg", "kid", "typ", "cty"})
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}")

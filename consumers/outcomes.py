@@ -13,19 +13,16 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from joserfc import jws
-
-from application.eddsa import ALGORITHM, PinnedAlgorithm
-from application.signing_keys import OUTCOME, current_key
+from application import eddsa
+from application.signing_keys import OUTCOMES, current_key
+from consumers.topics import OUTCOMES_RETENTION_MS, OUTCOMES_SEGMENT_MS
 from vault.named_secrets import Secrets
 
 MEDIA_TYPE = "casekeeper-outcome+jws"
 KEY_LIFE = timedelta(days=30)
 """How long outcomes are signed with a key."""
-KEY_KEPT = timedelta(days=8, hours=1)
+KEY_KEPT = timedelta(milliseconds=OUTCOMES_RETENTION_MS + OUTCOMES_SEGMENT_MS, hours=1)
 """How long a replaced key is kept and published: the retention of the outcomes topic, one segment, and a margin."""
-
-_REGISTRY = PinnedAlgorithm()
 
 
 def signed(body: Mapping[str, Any], message: bytes, vault: Secrets, now: datetime) -> bytes:
@@ -33,8 +30,7 @@ def signed(body: Mapping[str, Any], message: bytes, vault: Secrets, now: datetim
 
     Raises ``KeysUnavailable``.
     """
-    key = current_key(vault, now, OUTCOME)
-    header = {"alg": ALGORITHM, "kid": key.thumbprint(), "typ": MEDIA_TYPE}
+    key = current_key(vault, now, OUTCOMES)
     said = {**body, "message_sha256": hashlib.sha256(message).hexdigest()}
     payload = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    return jws.serialize_compact(header, payload, key, registry=_REGISTRY).encode()
+    return eddsa.signed(payload, MEDIA_TYPE, key).encode()

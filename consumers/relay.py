@@ -49,7 +49,7 @@ class Relay:
     """Runs in one thread, while it leads. ``report`` is told how it is: a state and an error's class."""
 
     grace_seconds = 10.0
-    """How long Kafka may be away before the store takes writes without having been compared with the topic."""
+    """How long the topic may be out of reach before the store takes writes without having been compared with it."""
 
     def __init__(
         self,

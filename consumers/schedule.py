@@ -61,7 +61,7 @@ class Schedule:
         """Make new keys for inbox and outcomes when theirs are old; destroy secrets that nothing can need any more."""
         vault = self._service.vault
         inbox_keys.current_kid(vault, now)
-        replaced = signing_keys.replace(vault, now, signing_keys.OUTCOME, KEY_LIFE, KEY_KEPT)
+        replaced = signing_keys.replace(vault, now, signing_keys.OUTCOMES, KEY_LIFE, KEY_KEPT)
         gone = [*replaced, *inbox_keys.destroy_expired(vault, now), *self._service.housekeeping(now)]
         if gone:
             log.info("secrets destroyed", count=len(gone))

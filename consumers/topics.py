@@ -22,6 +22,8 @@ DAY_MS = 24 * HOUR_MS
 INBOX_RETENTION_MS = DAY_MS
 INBOX_SEGMENT_MS = HOUR_MS
 INBOX_PARTITIONS = 4
+OUTCOMES_RETENTION_MS = 7 * DAY_MS
+OUTCOMES_SEGMENT_MS = DAY_MS
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Topic:
 TOPICS = (
     Topic(EVENTS, 1, -1, 7 * DAY_MS),
     Topic(INBOX, INBOX_PARTITIONS, INBOX_RETENTION_MS, INBOX_SEGMENT_MS, "uncompressed"),
-    Topic(OUTCOMES, INBOX_PARTITIONS, 7 * DAY_MS, DAY_MS),
+    Topic(OUTCOMES, INBOX_PARTITIONS, OUTCOMES_RETENTION_MS, OUTCOMES_SEGMENT_MS),
     Topic(DEADLETTERS, 1, 90 * DAY_MS, 7 * DAY_MS),
 )
 """``EVENTS`` has one partition per event store, so that offset order is position order."""

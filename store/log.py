@@ -141,9 +141,11 @@ class EventLog:
     def find_idempotent(self, key: str) -> IdempotentAnswer | None:
         """Return what is remembered under an idempotency key."""
         sql = "SELECT operation, body_mac, mac_key_id, status, answer, position FROM idempotency WHERE key = %s"
-        for operation, mac, mac_key_id, status, answer, position in self._reads.rows(sql, (key,)):
-            return IdempotentAnswer(operation, bytes(mac), mac_key_id, status, json.loads(answer), position)
-        return None
+        found = [
+            IdempotentAnswer(operation, bytes(mac), mac_key_id, status, json.loads(answer), position)
+            for operation, mac, mac_key_id, status, answer, position in self._reads.rows(sql, (key,))
+        ]
+        return found[0] if found else None
 
     def wait_for_append(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; return whether to look again. For one thread at a time."""

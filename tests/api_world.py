@@ -32,6 +32,7 @@ from projections.catalogue import projections
 from projections.positions import advance, prepare
 from projections.views import Views
 from store.migrate import migrate
+from tests import callers
 from tests.new_people import new_person
 
 KEYS_MIGRATIONS = Path(__file__).parents[1] / "vault" / "migrations"
@@ -140,13 +141,13 @@ class World:
     def people(self) -> SimpleNamespace:
         """The people of the main journey, each with a token of their own."""
         return SimpleNamespace(
-            intake=self.as_("service", "intake", "web-forms"),
-            person=self.as_("service", "rights", "portal"),
-            manager=self.as_("case_manager", "casework", "a1"),
-            second=self.as_("case_manager", "casework", "a2"),
-            officer=self.as_("privacy_officer", "rights", "p1"),
-            other_officer=self.as_("privacy_officer", "rights", "p2"),
-            regulator=self.as_("regulator", "audit", "r1"),
+            intake=self.as_(*callers.INTAKE_SERVICE),
+            person=self.as_(*callers.PERSON),
+            manager=self.as_(*callers.MANAGER),
+            second=self.as_(*callers.SECOND_MANAGER),
+            officer=self.as_(*callers.OFFICER),
+            other_officer=self.as_(*callers.SECOND_OFFICER),
+            regulator=self.as_(*callers.REGULATOR),
         )
 
     def registered(self, **identity: Any) -> tuple[str, str]:

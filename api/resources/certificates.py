@@ -17,7 +17,7 @@ from api.resources.requests import with_person
 from api.sample import ID, OTHER_ID, RECEIPT, THIRD_ID
 from api.shapes import IDENTIFIER, NUMBER, TEXT, listed, ref, thing
 from application.catalogue import OPERATIONS
-from application.signing_keys import public_keys
+from application.signing_keys import CERTIFICATES, public_keys
 
 blueprint = Blueprint("certificates", __name__, description="Proof of an erasure, and who was told of it")
 
@@ -84,4 +84,4 @@ def certificate_keys() -> Response:
     """
     parameters()
     service = rooms().service
-    return json_response({"keys": public_keys(service.vault, service.clock())})
+    return json_response({"keys": public_keys(service.vault, service.clock(), CERTIFICATES)})

@@ -9,7 +9,7 @@ from api.json_answers import json_response
 from api.request_scope import rooms
 from api.shapes import TEXT, listed, thing
 from application.inbox_keys import CLIENT_CACHE, current_jwk
-from application.signing_keys import OUTCOME, public_keys
+from application.signing_keys import OUTCOMES, public_keys
 
 blueprint = Blueprint("inbox", __name__, description="What a publishing service needs to use the Kafka inbox")
 
@@ -69,4 +69,4 @@ def inbox_key() -> Response:
 def outcome_keys() -> Response:
     """List the keys that outcomes are verified with."""
     with rooms().places.taken():
-        return json_response({"keys": public_keys(rooms().service.vault, rooms().service.clock(), OUTCOME)})
+        return json_response({"keys": public_keys(rooms().service.vault, rooms().service.clock(), OUTCOMES)})

@@ -11,7 +11,7 @@ from time import monotonic
 
 from application.settings import Settings
 from cli.checks.certificates import certificates
-from cli.checks.databases import DATABASES, clock, database
+from cli.checks.databases import EMBEDDED_CLUSTER, clock, database
 from cli.checks.finding import Finding
 from cli.checks.kafka import kafka, relay, topics
 from cli.checks.keyring import keyring
@@ -25,7 +25,7 @@ LONGEST_SECONDS = 18.0
 Check = Callable[[Settings], Iterator[Finding]]
 
 CHECKS: dict[str, Check] = {
-    **{field.removesuffix("_dsn"): database(field) for field in DATABASES},
+    **{field.removesuffix("_dsn"): database(field) for field in EMBEDDED_CLUSTER},
     "server logs": server_logs,
     "migrations": migrations,
     "writes": admission,
@@ -42,7 +42,7 @@ CHECKS: dict[str, Check] = {
     "java": java,
     "maven": maven,
 }
-OFF_THE_NETWORK = ("certificates", "disk", "swap", "java", "maven")
+SENDS_NO_SECRET = ("certificates", "disk", "swap", "java", "maven")
 """Checks that send no secret anywhere."""
 
 
@@ -51,7 +51,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
     Where a connection would lead to another machine in the clear and none is allowed to, no server is signed in to.
     """
-    names = OFF_THE_NETWORK if settings.in_clear() and not settings.clear_allowed else tuple(CHECKS)
+    names = SENDS_NO_SECRET if settings.in_clear() and not settings.clear_allowed else tuple(CHECKS)
     asked = {name: _Asked(name, CHECKS[name], settings) for name in names}
     deadline = monotonic() + LONGEST_SECONDS
     for name, asking in asked.items():

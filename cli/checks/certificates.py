@@ -15,7 +15,7 @@ from psycopg2.extensions import parse_dsn
 
 from application import clear_connections
 from application.settings import Settings, variable
-from cli.checks.databases import DATABASES
+from cli.checks.databases import EMBEDDED_CLUSTER
 from cli.checks.finding import Finding
 
 SOON = timedelta(days=30)
@@ -44,7 +44,7 @@ def certificates(settings: Settings) -> Iterator[Finding]:
 
 
 def _in_clear(field: str, *, allowed: bool) -> Finding:
-    shown = clear_connections.found(variable(field))
+    shown = clear_connections.complaint(variable(field))
     advice = f"see TLS and SASL in docs/operations.md, or keep that network closed ({variable('clear_network')})"
     if allowed:
         return Finding("certificates", "warning", shown, advice)
@@ -55,7 +55,7 @@ def _files(settings: Settings) -> Iterator[tuple[str, str]]:
     for field in ("kafka_ca", "kafka_certificate"):
         if file := getattr(settings, field):
             yield variable(field), file
-    for field in DATABASES:
+    for field in EMBEDDED_CLUSTER:
         parts = _parts(getattr(settings, field))
         for part in ("sslrootcert", "sslcert"):
             if part in parts and parts[part] != "system":
@@ -68,7 +68,7 @@ def _servers(settings: Settings) -> Iterator[tuple[str, str, int, bool]]:
             host, _, port = server.strip().rpartition(":")
             if port.isdigit():
                 yield server.strip(), host.strip("[]"), int(port), False
-    for field in DATABASES:
+    for field in EMBEDDED_CLUSTER:
         parts = _parts(getattr(settings, field))
         if parts.get("sslmode", "prefer") in ("require", "verify-ca", "verify-full") and "host" in parts:
             host, number = parts["host"], int(parts.get("port", "5432"))

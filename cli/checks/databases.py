@@ -9,17 +9,17 @@ from contextlib import closing
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import parse_dsn
 
 from application.settings import Settings, variable
 from cli.checks.finding import Finding
+from postgres.opening import open_connection
 
 OLDEST_POSTGRESQL = 150_000
 MOST_DRIFT_SECONDS = 2.0
 MOST_CONNECTIONS = 0.8
 """Share of ``max_connections`` from which on their use is worth a word."""
 LEAST_ROOM = "16 MB"
-DATABASES = {"events_dsn": "pg-main", "views_dsn": "pg-main", "keys_dsn": "pg-keys"}
+EMBEDDED_CLUSTER = {"events_dsn": "pg-main", "views_dsn": "pg-main", "keys_dsn": "pg-keys"}
 """Setting of each database, and the embedded cluster that holds it."""
 
 _REFUSALS = (
@@ -44,10 +44,7 @@ FROM pg_stat_database
 
 def connect(dsn: str) -> Connection:
     """Connect for a look, in autocommit. Raises psycopg2's errors."""
-    given = parse_dsn(dsn)
-    options = f"-c statement_timeout=5000 -c lock_timeout=2000 {given.pop('options', '')}"
-    defaults = {"connect_timeout": "5", "tcp_user_timeout": "5000"}
-    connection = psycopg2.connect(**{**defaults, **given, "options": options, "application_name": "casekeeper doctor"})
+    connection = open_connection(dsn, "casekeeper doctor", statement_timeout=5000, lock_timeout=2000)
     connection.autocommit = True
     return connection
 
@@ -59,7 +56,9 @@ def database(field: str) -> Callable[[Settings], Iterator[Finding]]:
     def check(settings: Settings) -> Iterator[Finding]:
         dsn = getattr(settings, field)
         if not dsn:
-            yield Finding(name, "warning", "not running", f"casekeeper up starts the embedded {DATABASES[field]}")
+            yield Finding(
+                name, "warning", "not running", f"casekeeper up starts the embedded {EMBEDDED_CLUSTER[field]}"
+            )
             return
         try:
             with closing(connect(dsn)) as connection:
@@ -74,7 +73,7 @@ def database(field: str) -> Callable[[Settings], Iterator[Finding]]:
 
 def clock(settings: Settings) -> Iterator[Finding]:
     """Compare this machine's clock with those of the databases: consents are valid until moments in time."""
-    drifts = {field: drift for field in DATABASES if (drift := _drift(getattr(settings, field))) is not None}
+    drifts = {field: drift for field in EMBEDDED_CLUSTER if (drift := _drift(getattr(settings, field))) is not None}
     if not drifts:
         yield Finding("clock", "warning", "nothing to compare it with", "it is compared with the databases'")
         return
@@ -129,7 +128,7 @@ def _refused(name: str, field: str, error: psycopg2.Error) -> Finding:
         if re.search(pattern, str(error)):
             return Finding(name, "failed", found, advice.format(variable=variable(field)))
     shown = "cannot connect" if error.pgcode is None else f"refuses (SQLSTATE {error.pgcode})"
-    advice = f"start it, or correct {variable(field)}; its log is logs/{DATABASES[field]}.log if it is embedded"
+    advice = f"start it, or correct {variable(field)}; its log is logs/{EMBEDDED_CLUSTER[field]}.log if it is embedded"
     return Finding(name, "failed", shown, advice)
 
 

@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from application.settings import Settings
-from cli.checks.databases import DATABASES, connect
+from cli.checks.databases import EMBEDDED_CLUSTER, connect
 from cli.checks.finding import Finding
 
 _OF_ROLE = frozenset({"database", "user", "database user"})
@@ -24,7 +24,7 @@ WHERE name LIKE 'log\\_%' OR name LIKE 'debug\\_print\\_%' OR name IN ('auto_exp
 
 def server_logs(settings: Settings) -> Iterator[Finding]:
     """Look whether the servers would log what is sent to them: statements hold the values of rows, though sealed."""
-    found = [finding for field in DATABASES for finding in _of(field, getattr(settings, field))]
+    found = [finding for field in EMBEDDED_CLUSTER for finding in _of(field, getattr(settings, field))]
     if found and all(finding.state == "ok" for finding in found):
         yield Finding("server logs", "ok", "no statements, parameters, rows or values")
     else:

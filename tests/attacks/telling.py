@@ -11,11 +11,10 @@ from uuid import uuid4
 from casekeeper_client import Client, Rejected
 from casekeeper_client.sealing import Signer, new_key_pair
 from tests.attacks.canaries import Canaries
-from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, RIGHTS_SERVICE, SECOND_MANAGER, SECOND_OFFICER
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, RIGHTS_SERVICE, SECOND_MANAGER, SECOND_OFFICER, Who
 from tests.e2e.copy_of_service import Copy
 from tests.waiting import until
 
-Who = tuple[str, str, str]
 PATHS = {
     "register_subject": "/v1/subjects",
     "register_reviewed_subject": "/v1/subjects/reviewed",

@@ -65,12 +65,6 @@ def leader(copy: LogCopy) -> int:
         return 0
 
 
-def close_admission(log: EventLog) -> None:
-    """Do what a restart of the database does."""
-    with log._reads.transaction() as cursor:
-        cursor.execute("UPDATE log_head SET admitted_for = 'an earlier incarnation'")
-
-
 def test_writes_go_on_while_the_events_partition_has_no_leader(
     copy: LogCopy, brokers: tuple[FaultyBroker, FaultyBroker]
 ) -> None:
@@ -80,7 +74,7 @@ def test_writes_go_on_while_the_events_partition_has_no_leader(
         until(lambda: len(copy.raw()) == 20)
     brokers[1].kill()
     until(lambda: leader(copy) == -1, what="a partition without a leader")
-    close_admission(copy.log)
+    copy.close_admission()
     closed = time.monotonic()
     with copy.relaying():
         until(lambda: copy.log.admission().admitted, 90, what="admission on the head file's word")

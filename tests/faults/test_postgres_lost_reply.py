@@ -21,6 +21,7 @@ from application.caller import Caller
 from application.examples import BODIES
 from application.wiring import build_service
 from domain.errors import OutcomeUnknown
+from tests.callers import INTAKE_SERVICE
 from tests.integration.store.cutting_proxy import CuttingProxy
 
 
@@ -31,7 +32,7 @@ class ShakyApi:
         self.world = world
         self.proxy = proxy
         self._port = port
-        self._token = world.token("service", "intake", "web-forms")
+        self._token = world.token(*INTAKE_SERVICE)
 
     def register(self, key: str) -> tuple[int, dict[str, Any], dict[str, str]]:
         """Register a person, without a key if it is empty; return status, body and headers."""

@@ -14,6 +14,7 @@ import pytest
 from postgres_clients import Http, Load
 from postgres_stage import DATABASES, Server, Stage
 
+from tests.callers import INTAKE_SERVICE
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -51,7 +52,7 @@ def silent(server: Server) -> Iterator[None]:
 @pytest.mark.parametrize("store", DATABASES)
 def test_health_is_answered_in_time_and_names_the_store(stage: Stage, store: str) -> None:
     def probe(path: str) -> tuple[int, dict[str, str], float]:
-        http, began = Http(stage, ("service", "intake", "web-forms")), time.monotonic()
+        http, began = Http(stage, INTAKE_SERVICE), time.monotonic()
         reply = http.call("GET", path)
         http.close()
         return reply.status, reply.body.get("reasons", {}), time.monotonic() - began

@@ -16,7 +16,7 @@ from test_api_sessions import signed_in
 
 from application import signed_documents
 from application.examples import BODIES
-from application.signing_keys import current_key, rotate
+from application.signing_keys import CERTIFICATES, current_key, rotate
 from domain.certificate_form import payload_of
 from domain.instants import instant
 
@@ -230,7 +230,8 @@ def test_each_failure_is_one_line_and_the_exit_status_tells(files, unreachable, 
 def test_a_forgery_by_whoever_has_the_key_meets_the_log(world, files, reached, tmp_path):
     said = {**payload_of(files.jws.read_text().split()[0]), "fingerprints": ["ab" * 16]}
     forged = tmp_path / "forged.jws"
-    forged.write_text(signed_documents.sign(said, current_key(world.service.vault, world.service.clock())))
+    key = current_key(world.service.vault, world.service.clock(), CERTIFICATES)
+    forged.write_text(signed_documents.sign(said, key))
     alone = casekeeper("--verify", forged, "--key", files.keys)
     status, _, complaints = casekeeper("--verify", forged, "--key", files.keys, "--log", **reached)
 
@@ -243,7 +244,7 @@ def test_a_forgery_by_whoever_has_the_key_meets_the_log(world, files, reached, t
 
 
 def test_after_a_rotation_old_keys_check_old_certificates(world, files, reached, unreachable, tmp_path):
-    rotate(world.service.vault, world.service.clock())
+    rotate(world.service.vault, world.service.clock(), CERTIFICATES)
     newest = tmp_path / "newest.json"
     every = tmp_path / "every.json"
     casekeeper("--public-key", "--out", every, **reached)

@@ -377,7 +377,7 @@ def test_the_keys_that_outcomes_are_verified_with(world, spec):
         return spec.check(world.app.test_client().get("/v1/outcome-keys"), "GET", "/v1/outcome-keys")["keys"]
 
     [first] = published()
-    signing_keys.rotate(world.service.vault, world.service.clock(), signing_keys.OUTCOME)
+    signing_keys.rotate(world.service.vault, world.service.clock(), signing_keys.OUTCOMES)
     second, replaced = published()
 
     assert replaced == first
@@ -386,7 +386,7 @@ def test_the_keys_that_outcomes_are_verified_with(world, spec):
         ("OKP", "Ed25519", "EdDSA", "sig")
     }
     assert all("d" not in key for key in (first, second))
-    signs = signing_keys.current_key(world.service.vault, world.service.clock(), signing_keys.OUTCOME)
+    signs = signing_keys.current_key(world.service.vault, world.service.clock(), signing_keys.OUTCOMES)
     assert second["x"] == signs.as_dict(private=False)["x"]
 
 

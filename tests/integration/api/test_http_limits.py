@@ -14,6 +14,7 @@ from api.admission import MOST_BODIES, MOST_SIGNINS, Busy, Places
 from api.app import create_app
 from api.body import MAX_FORM_BYTES
 from application.examples import BODIES
+from tests.callers import INTAKE_SERVICE
 
 
 def made(world, view_wait=5.0, **settings):
@@ -37,7 +38,7 @@ def check_rate_limited(response, policy):
 
 def test_a_caller_over_the_limit_is_429_and_nothing_is_recorded(world):
     app = made(world, rate_caller="1")
-    caller = Caller(app, world.token("service", "intake", "web-forms"))
+    caller = Caller(app, world.token(*INTAKE_SERVICE))
     got = statuses(lambda: caller.post("/v1/subjects", BODIES["register_subject"]), 30)
     before = world.log.head()
     refused = next(r for r in iter(lambda: caller.post("/v1/subjects", BODIES["register_subject"]), None)
@@ -179,7 +180,7 @@ def held(bodies, many):
 def test_forms_that_never_end_take_no_place_from_callers(world):
     app = made(world)
     rooms = app.extensions["casekeeper"]
-    caller = Caller(app, world.token("service", "intake", "web-forms"))
+    caller = Caller(app, world.token(*INTAKE_SERVICE))
     with held(rooms.signins, MOST_SIGNINS):
         refused = app.test_client().post("/signin", data={"token": "x"})
         written = caller.post("/v1/subjects", BODIES["register_subject"])

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from application.service import Service
 from domain.errors import DoneLongAgo, IdempotencyKeyReused
+from tests.days_later import days_later
 from tests.integration.application.made_people import INTAKE, body
-
-
-def days_later(service: Service, days: int) -> Service:
-    """Return the service as it is some days from now, what is due by then being done."""
-    there = service.clock() + timedelta(days=days)
-    service.housekeeping(there)
-    return Service(service.resources, service.reading, lambda: there)
 
 
 def test_until_the_end_of_the_next_day_the_first_answer_comes_again(service: Service) -> None:

@@ -23,7 +23,7 @@ from application import signed_documents
 from application.certificate_checks import check, check_against_log
 from application.examples import BODIES
 from application.service import Service
-from application.signing_keys import current_key, public_keys, rotate
+from application.signing_keys import CERTIFICATES, current_key, public_keys, rotate
 from application.unit_of_work import UnitOfWork
 from domain.errors import Fenced, InvalidInput, KeysUnavailable, RetriableError, RuleRefused
 from domain.events.certificate import RecipientNotifiedOfErasure
@@ -82,7 +82,7 @@ class Told:
 
 
 def published(service: Service) -> Any:
-    return signed_documents.keys_of(json.dumps({"keys": public_keys(service.vault, service.clock())}))
+    return signed_documents.keys_of(json.dumps({"keys": public_keys(service.vault, service.clock(), CERTIFICATES)}))
 
 
 def payload(jws: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def test_anybody_can_check_the_signature_with_the_published_key(service: Service
     """With the primitives alone: RFC 7515, RFC 8037, RFC 7638."""
     signed, _, signature = told.certificate()["jws"].rpartition(".")
     header = json.loads(base64.urlsafe_b64decode(signed.split(".")[0] + "=="))
-    [jwk] = [key for key in public_keys(service.vault, service.clock()) if key["kid"] == header["kid"]]
+    [jwk] = [key for key in public_keys(service.vault, service.clock(), CERTIFICATES) if key["kid"] == header["kid"]]
     canonical = f'{{"crv":"Ed25519","kty":"OKP","x":"{jwk["x"]}"}}'.encode()
     public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(jwk["x"] + "="))
     raw = base64.urlsafe_b64decode(signature + "==")
@@ -134,7 +134,7 @@ def test_anybody_can_check_the_signature_with_the_published_key(service: Service
 
 def test_it_is_the_same_for_every_reader_at_every_time(service: Service, told: Told) -> None:
     first = told.certificate()["jws"]
-    rotate(service.vault, service.clock())
+    rotate(service.vault, service.clock(), CERTIFICATES)
     told.notify()
 
     assert {told.certificate(who)["jws"] for who in (OFFICER, REGULATOR, MANAGER)} == {first}
@@ -177,7 +177,7 @@ def test_a_recipient_of_another_category_is_not_told(service: Service) -> None:
 def test_supplements_after_the_whole_person_is_gone(service: Service, told: Told) -> None:
     certificate = told.certificate()["jws"]
     assert told.notify(delivery="failed")["number"] == 1
-    rotate(service.vault, service.clock())
+    rotate(service.vault, service.clock(), CERTIFICATES)
     assert told.notify()["number"] == 2
     moment = instant(service.clock())
     acknowledged = {"recipient_id": told.made.recipient, "channel": "paper", "acknowledged": moment}
@@ -295,7 +295,7 @@ def test_what_the_log_does_not_bear_out_is_named(service: Service, told: Told) -
         "fingerprints": {"fingerprints": ["ab" * 16]},
     }
     for field, change in forged.items():
-        line = signed_documents.sign({**said, **change}, current_key(service.vault, service.clock()))
+        line = signed_documents.sign({**said, **change}, current_key(service.vault, service.clock(), CERTIFICATES))
         failures = told.against_log([line])
         assert failures[:2] == [
             "certificate: the log has not this document at its number",
@@ -304,7 +304,7 @@ def test_what_the_log_does_not_bear_out_is_named(service: Service, told: Told) -
     elsewhere = Told(service)
     elsewhere.certify()
     mixed = {**said, "events": payload(elsewhere.certificate()["jws"])["events"]}
-    line = signed_documents.sign(mixed, current_key(service.vault, service.clock()))
+    line = signed_documents.sign(mixed, current_key(service.vault, service.clock(), CERTIFICATES))
     assert "certificate: the log has no event ErasureFenced with the id it names" in told.against_log([line])
 
 

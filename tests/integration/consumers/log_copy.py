@@ -69,6 +69,11 @@ class LogCopy:
     def admit(self) -> None:
         self.log.admit_writes(self.log.admission().incarnation, 0)
 
+    def close_admission(self) -> None:
+        """Have the store take no writes, as after a restart."""
+        with self.log._reads.transaction() as cursor:
+            cursor.execute("UPDATE log_head SET admitted_for = 'an earlier incarnation'")
+
     def append(self, *events: NewEvent) -> list[int]:
         """Append events, 20 new ones by default; return their positions."""
         chosen = events or tuple(record() for _ in range(20))

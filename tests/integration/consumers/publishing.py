@@ -15,11 +15,11 @@ from joserfc.jwk import OKPKey
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from log_copy import everything, running
 
+from application import signing_keys
 from application.caller import Caller
 from application.inbox_keys import current_jwk
 from application.service import Service
 from application.settings import Settings
-from application.signing_keys import OUTCOME, public_keys
 from casekeeper_client import Client, new_key_pair
 from consumers.clients import MAX_RECORD_BYTES
 from consumers.inbox import Inbox
@@ -124,7 +124,7 @@ class Answers:
 
 def outcome_keys(service: Service) -> dict[str, Any]:
     """Return what the service publishes its outcomes' keys as."""
-    return {"keys": public_keys(service.vault, service.clock(), OUTCOME)}
+    return {"keys": signing_keys.public_keys(service.vault, service.clock(), signing_keys.OUTCOMES)}
 
 
 def registered_client(service: Service, settings: Settings, inbox_key: Any = None, **options: Any) -> Client:

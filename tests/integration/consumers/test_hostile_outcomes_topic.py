@@ -208,7 +208,7 @@ def test_what_the_service_signed_is_no_answer_where_one_thing_differs(
     scene: Scene, header: dict[str, str], changes: dict[str, str]
 ) -> None:
     message_id, lie = scene.ask()
-    key = signing_keys.current_key(scene.service.vault, scene.service.clock(), signing_keys.OUTCOME)
+    key = signing_keys.current_key(scene.service.vault, scene.service.clock(), signing_keys.OUTCOMES)
     ours = Ed25519PrivateKey.from_private_bytes(unb64(key.as_dict(private=True)["d"]))
     scene.put(message_id, token(header_of(scene.kid, **header), {**lie, **changes}, ours.sign))
     told = scene.told(message_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -12,16 +11,10 @@ from publishing import Answers, Publisher, answered, registered, taking
 from application.examples import BODIES
 from application.service import Service
 from application.settings import Settings
+from tests.days_later import days_later
 
 PERSON = BODIES["register_subject"]
 NOBODY = {"subject_id": str(uuid4()), "kind": "second_opinion"}
-
-
-def days_later(service: Service, days: int) -> Service:
-    """Return the service as it is some days from now, what is due by then being done."""
-    there = service.clock() + timedelta(days=days)
-    service.housekeeping(there)
-    return Service(service.resources, service.reading, lambda: there)
 
 
 SENT: dict[str, tuple[str, dict[str, Any]]] = {

@@ -20,7 +20,6 @@ from application import signing_keys
 from application.examples import BODIES
 from application.service import Service
 from application.settings import Settings
-from application.signing_keys import OUTCOME
 from casekeeper_client import Accepted, Client, NoOutcome, OutcomeKeysUnavailable
 from casekeeper_client import outcome_keys as client_keys
 from consumers.outcomes import KEY_KEPT, KEY_LIFE
@@ -80,7 +79,7 @@ def test_a_client_follows_the_service_to_a_new_key(
     monkeypatch.setattr(client_keys, "PAUSE_SECONDS", 2.0)
     with taking(service, settings):
         first = client.wait_for_outcome(client.publish("register_subject", PERSON))
-        signing_keys.rotate(service.vault, service.clock(), OUTCOME)
+        signing_keys.rotate(service.vault, service.clock(), signing_keys.OUTCOMES)
         # Under a new key just after keys were asked for: it is held until they may be asked for again.
         second = client.wait_for_outcome(client.publish("register_subject", PERSON))
         third = client.wait_for_outcome(client.publish("register_subject", PERSON))
@@ -148,10 +147,10 @@ def test_a_key_that_the_service_gave_up_stops_counting(
     """As after a theft: its secret is destroyed, and clients believe it no longer than they keep keys."""
     monkeypatch.setattr(client_keys, "PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(client_keys, "TRUSTED_SECONDS", 1.0)
-    stolen = signing_keys.current_key(service.vault, service.clock(), OUTCOME)
+    stolen = signing_keys.current_key(service.vault, service.clock(), signing_keys.OUTCOMES)
     with taking(service, settings):
         client.wait_for_outcome(client.publish("register_subject", PERSON))
-    signing_keys.rotate(service.vault, service.clock(), OUTCOME)
+    signing_keys.rotate(service.vault, service.clock(), signing_keys.OUTCOMES)
     for name in [name for name in service.vault.secrets() if name.startswith("outcome-key-")][:-1]:
         service.vault.destroy_secret(name)
     time.sleep(1.0)

@@ -118,7 +118,7 @@ def test_the_key_that_outcomes_are_signed_with_is_replaced_and_the_old_one_kept_
 
     def published(days: float) -> list[str]:
         schedule.replace_secrets(start + timedelta(days=days))
-        return [key["kid"] for key in signing_keys.public_keys(timed.vault, start, signing_keys.OUTCOME)]
+        return [key["kid"] for key in signing_keys.public_keys(timed.vault, start, signing_keys.OUTCOMES)]
 
     [first, *_], month, week_later, past = published(0), published(31), published(31 + 7), published(31 + 9)
 

@@ -29,7 +29,7 @@ def test_add_use_list_revoke(copy):
     made = json.loads(actors(copy, "add", "--service", "web-forms", "--json").stdout)
     publisher_id = made["publisher_id"]
     key = inbox_keys.current_jwk(copy.service.vault, copy.service.clock())
-    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOME)}
+    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOMES)}
     prefix = copy.settings.topic_prefix
     with Client(copy.settings.kafka, key, publisher_id, made["private_key"], prefix, outcome_keys=keys) as client:
         first = client.wait_for_outcome(client.publish("register_subject", BODY))

@@ -195,7 +195,7 @@ def test_many_messages_under_given_ids(copy):
 
     publisher = own_publisher(copy.service, "many")
     key = inbox_keys.current_jwk(copy.service.vault, copy.service.clock())
-    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOME)}
+    keys = {"keys": signing_keys.public_keys(copy.service.vault, copy.service.clock(), signing_keys.OUTCOMES)}
     ids = [str(uuid4()) for _ in range(3)]
     body = {"identity": {"family_name": "Heide"}, "notice": {"policy_version": "1"}}
     commands = [("register_subject", body)] * 3

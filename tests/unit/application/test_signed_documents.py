@@ -10,7 +10,7 @@ import pytest
 
 from application import signed_documents
 from application.certificate_checks import check
-from application.signing_keys import current_key, public_keys, rotate
+from application.signing_keys import CERTIFICATES, current_key, public_keys, rotate
 from domain.errors import DocumentInvalid
 from domain.record import MAX_RECORD_BYTES
 from domain.rights import MOST_SCOPES
@@ -52,7 +52,7 @@ def test_what_was_signed_is_read_again() -> None:
 def test_what_we_sign_is_what_anybody_would() -> None:
     """The same bytes as a signer made from the RFCs alone: Ed25519 gives one signature for one payload."""
     vault = Kept()
-    key = current_key(vault, NOW)
+    key = current_key(vault, NOW, CERTIFICATES)
 
     assert key.as_dict(private=False)["x"] == OURS.x
     assert [signed_documents.sign(CERTIFICATE, key) for _ in range(3)] == [SIGNED] * 3
@@ -68,7 +68,7 @@ def test_the_largest_erasure_fits_into_one_record() -> None:
         "fingerprints": ["ab" * 32] * MOST_SCOPES,
         "recipients": [owed],
     }
-    signed = signed_documents.sign(large, current_key(Kept(), NOW))
+    signed = signed_documents.sign(large, current_key(Kept(), NOW, CERTIFICATES))
 
     assert len(signed) < MAX_RECORD_BYTES - 4096
     assert signed_documents.read(signed, KEYS) == large
@@ -133,7 +133,7 @@ def test_no_text_slips_in(path: str, value, wrong: str) -> None:
 
     assert reason(OURS.sign(document)) == f"the payload has not the form of a certificate: {wrong}"
     with pytest.raises(ValueError, match="not of the form"):
-        signed_documents.sign(document, current_key(Kept(), NOW))
+        signed_documents.sign(document, current_key(Kept(), NOW, CERTIFICATES))
 
 
 def test_a_view_that_is_no_more_does_not_make_a_certificate_invalid() -> None:
@@ -205,13 +205,13 @@ def test_a_key_file_that_is_none_is_refused(text: str, wrong: str) -> None:
 
 def test_a_certificate_outlives_the_rotation_of_its_key_and_no_revoked_key() -> None:
     vault = Kept()
-    before = signed_documents.sign(CERTIFICATE, current_key(vault, NOW))
+    before = signed_documents.sign(CERTIFICATE, current_key(vault, NOW, CERTIFICATES))
     old = vault.secrets()[0]
-    rotate(vault, NOW)
-    after = signed_documents.sign(CERTIFICATE, current_key(vault, NOW))
-    keys = signed_documents.keys_of(json.dumps({"keys": public_keys(vault, NOW)}))
+    rotate(vault, NOW, CERTIFICATES)
+    after = signed_documents.sign(CERTIFICATE, current_key(vault, NOW, CERTIFICATES))
+    keys = signed_documents.keys_of(json.dumps({"keys": public_keys(vault, NOW, CERTIFICATES)}))
     vault.destroy_secret(old)
-    without = signed_documents.keys_of(json.dumps({"keys": public_keys(vault, NOW)}))
+    without = signed_documents.keys_of(json.dumps({"keys": public_keys(vault, NOW, CERTIFICATES)}))
 
     assert before != after
     assert signed_documents.read(before, keys) == signed_documents.read(after, keys) == CERTIFICATE
@@ -224,11 +224,11 @@ def test_the_youngest_key_signs(now: datetime) -> None:
     vault = Kept()
     born = []
     for moment in (NOW, *[now] * 20):
-        rotate(vault, moment)
-        born.append(current_key(vault, moment).thumbprint())
+        rotate(vault, moment, CERTIFICATES)
+        born.append(current_key(vault, moment, CERTIFICATES).thumbprint())
 
     assert len(set(born)) == 21
-    assert [key["kid"] for key in public_keys(vault, NOW)] == born[::-1]
+    assert [key["kid"] for key in public_keys(vault, NOW, CERTIFICATES)] == born[::-1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""A store that was restarted, or restored to the past: closed to writes until it was compared with the topic."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from log_copy import LogCopy, record
+
+from application.settings import Settings
+from consumers.relay import Relay
+from domain.errors import KafkaUnavailable, StoreUnavailable
+from store.append import NewEvent
+from store.head_file import HeadFile
+from store.log import EventLog
+from store.migrate import migrate
+from tests.waiting import until
+
+
+class TestStoreRestoredToThePast:
+    """A store with fewer events than the topic, as after a restore."""
+
+    @pytest.fixture
+    def published(self, log_copy: LogCopy) -> LogCopy:
+        log_copy.admit()
+        certificate, person, scope = str(uuid4()), uuid4(), str(uuid4())
+        fenced = {
+            "request_id": str(uuid4()),
+            "certificate_id": certificate,
+            "whole_person": True,
+            "scope_ids": [scope],
+            "withheld": [],
+            "withheld_grounds": [],
+        }
+        log_copy.append(
+            *(record() for _ in range(15)), record("ErasureFenced", stream_id=person, data=fenced), record()
+        )
+        self.fenced = {person: "subject", scope: "scope"}
+        with log_copy.relaying():
+            until(lambda: len(log_copy.raw()) == 17)
+        return log_copy
+
+    def restored(self, published: LogCopy, dsn: str, events: list) -> LogCopy:
+        migrate(dsn)
+        settings = Settings(**{**vars(published.settings), "events_dsn": dsn})
+        copy = LogCopy(settings)
+        copy.log.refill(1, events, [])
+        return copy
+
+    def test_is_filled_up_before_it_takes_writes(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        with pytest.raises(StoreUnavailable):
+            copy.append(record())
+        with copy.relaying():
+            until(lambda: copy.log.admission().admitted)
+            assert copy.stored() == published.stored()
+            copy.append(record())
+            until(lambda: len(copy.raw()) == 18)
+
+        fences = copy.log.fenced([*(k for k in self.fenced if not isinstance(k, str))])
+        assert [fence.kind for fence in fences.values()] == ["subject"]
+        assert copy.read() == copy.stored()
+        copy.close()
+
+    def test_stays_closed_where_the_topic_goes_away_while_it_is_filled_up(
+        self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
+    ) -> None:
+        """This machine's head file knows less than the topic was seen to have: its word is not enough any more."""
+
+        class Hasty(Relay):
+            grace_seconds = 0.5
+
+        failed: list[float] = []
+
+        def away(*_: object) -> None:
+            failed.append(time.monotonic())
+            raise KafkaUnavailable("Kafka: away")
+
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        copy.log.close()
+        copy.log = EventLog(copy.settings.events_dsn, heads=tmp_path / "heads")
+        noted = HeadFile(tmp_path / "heads", copy.log.log_id())
+        noted.raise_to(10)
+        noted.close()
+        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
+            with monkeypatch.context() as patch:
+                patch.setattr("consumers.relay.TopicReader", away)
+                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
+                assert not copy.log.admission().admitted
+            until(lambda: copy.log.admission().admitted)
+
+        assert copy.stored() == published.stored()
+        copy.close()
+
+    def test_halts_when_it_went_on_differently(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 9)]
+        copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record()])
+        with copy.relaying() as part:
+            until(lambda: part.said.state == "halted")
+
+        assert part.said.code == "LogDiverged"
+        assert not copy.log.admission().admitted
+        assert copy.log.head() == 10
+        copy.close()
+
+    def test_halts_when_it_is_longer_and_differs(self, published: LogCopy, pg_main: str, new_database) -> None:
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 16)]
+        copy = self.restored(published, new_database(pg_main, "restored"), [*kept, record(), record()])
+        with copy.relaying() as part:
+            until(lambda: part.said.state == "halted")
+
+        assert part.said.code == "LogDiverged"
+        assert not copy.log.admission().admitted
+        copy.close()
+
+
+def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    with log_copy.relaying() as part:
+        until(lambda: part.said.state == "running")
+        log_copy.close_admission()
+        until(lambda: log_copy.log.admission().admitted)
+        log_copy.append(record())
+        until(lambda: len(log_copy.raw()) == 1)
+
+    assert log_copy.read() == log_copy.stored()
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, tmp_path: Path, noted: bool) -> None:
+    class Hasty(Relay):
+        grace_seconds = 0.5
+
+    log_copy.log.close()
+    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads" if noted else None)
+    log_copy.admit()
+    log_copy.append()
+    log_copy.close_admission()
+    settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
+    with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report)) as part:
+        if noted:
+            until(lambda: log_copy.log.admission().admitted)
+            log_copy.append(record())
+        else:
+            until(lambda: part.said.code == "StoreUnavailable")
+
+    assert log_copy.log.head() == (21 if noted else 20)
+    assert log_copy.log.admission().admitted is noted
