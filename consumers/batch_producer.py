@@ -28,7 +28,11 @@ _HOLD_MS = 60_000
 
 
 class BatchProducer:
-    """An idempotent producer with at most one batch under way. After any error it is spent: close it, make another."""
+    """A producer with at most one batch under way, sent once. After any error it is spent: close it, make another.
+
+    Not idempotent: a broker drops as a repeat what carries a producer's number and a sequence that was there before.
+    Both stand in clear on the topic, so a stranger could use up the next. What is sent twice, readers skip.
+    """
 
     def __init__(self, brokers: Brokers | str, topic: str, mac: RecordMac) -> None:
         self._topic = topic
@@ -39,6 +43,8 @@ class BatchProducer:
             batch_size=BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
             max_in_flight_requests_per_connection=1,
+            enable_idempotence=False,
+            retries=0,
         )
 
     def publish(self, records: Sequence[UnpublishedRecord], still_there: Callable[[], bool] = lambda: True) -> int:

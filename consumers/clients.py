@@ -78,9 +78,10 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
 
 
 def producer(brokers: Brokers | str, **options: Any) -> KafkaProducer:
-    """Return an idempotent producer with ``acks=all`` that makes no topics. Raises ``KafkaUnavailable``.
+    """Return a producer with ``acks=all`` that makes no topics. Raises ``KafkaUnavailable``.
 
-    Idempotence is stated, because the library turns it off in silence where another setting disagrees.
+    It is idempotent unless told otherwise; that is stated, because the library turns it off in silence where another
+    setting disagrees.
     """
     with kafka_errors():
         return opened(

@@ -37,8 +37,7 @@ class Agreed:
 class Reconciler:
     """Compares store and topic. ``alive`` is called during what may take long, and before anything is changed.
 
-    ``refilled`` is called when events were copied back, before writes are admitted. ``seen`` is the position that the
-    topic was found to have come to, also where the comparison failed afterwards.
+    ``refilled`` is called when events were copied back, before writes are admitted.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class Reconciler:
         self._reader = reader
         self._alive = alive
         self._refilled = refilled
-        self.seen = 0
 
     def agree(self) -> Agreed:
         """Compare, mend and admit writes.
@@ -66,7 +64,6 @@ class Reconciler:
         if bounds is None:
             raise KafkaUnavailable("Kafka: the topic of events is missing")
         found = self._tail.read(bounds, self._alive)
-        self.seen = found.position
         admission = self._store.admission()
         self._bring_up(found, admission.head)
         agreed = Agreed(found.position, bounds) if found.whole else self._empty(bounds)

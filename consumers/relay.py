@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -85,6 +85,7 @@ class Relay:
                 self._report("waiting", "")
                 # Another leads and tells how far it is. This one, when it leads again, goes on from what it knew.
                 metrics.relay_position.number = metrics.relay_acknowledged.number = None
+                self._forget_outage()
                 if stop.wait(_ELECTION_SECONDS):
                     return
             self._acknowledged = self._acknowledged or time.time()
@@ -116,15 +117,23 @@ class Relay:
                 opened.pop_all()
             return tail, progress
         except KafkaUnavailable:
-            self._do_without()
+            self._do_without(leadership)
             raise
 
-    def _do_without(self) -> None:
+    def _forget_outage(self) -> None:
+        """Count an outage that comes from its own beginning, where whoever leads has seen the end of the one before."""
+        if self._lost_at is not None:
+            with suppress(StoreUnavailable):
+                self._lost_at = None if self._store.admission().admitted else self._lost_at
+
+    def _do_without(self, leadership: Leadership) -> None:
         """Let writes go on, on the word of this machine's head file, once the topic was out of reach for long.
 
         Out of reach is also one partition without a leader, while brokers answer.
         """
         self._lost_at = self._lost_at or self._heard
+        if not leadership.held():
+            return
         if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
             # A store that was found behind the topic stays closed until the rest of it could be copied back.
             admit_without_topic(self._store, self._seen)
@@ -149,7 +158,7 @@ class Relay:
         try:
             agreed = reconciler.agree()
         finally:
-            self._seen = max(self._seen, reconciler.seen)
+            self._seen = max(self._seen, tail.seen)
         self._looked = time.monotonic()
         self._lost_at = None
         self._position = agreed.position

@@ -57,6 +57,8 @@ class TopicTail:
         self._topic = topic
         self._mac = mac
         self._partition = TopicPartition(topic, 0)
+        self.seen = 0
+        """The highest position of ours that was read, also where reading ended in an error."""
         self._admin = admin(brokers)
         self._consumer: KafkaConsumer = consumer(
             brokers, auto_offset_reset="none", max_partition_fetch_bytes=_FETCH_BYTES
@@ -140,6 +142,7 @@ class TopicTail:
             for message in page:
                 published = self._mac.verified(message)
                 if published is not None and message.offset < stop:
+                    self.seen = max(self.seen, published.position)
                     yield published
 
 

@@ -63,10 +63,14 @@ def batch(
     magic: int = 2,
     wrong: int = 0,
     time: int = 0,
+    producer: tuple[int, int, int] = (-1, -1, -1),
 ) -> bytes:
-    """Return a batch of ``count`` records, whose content is packed already; ``wrong`` is put into its checksum."""
+    """Return a batch of ``count`` records, whose content is packed already; ``wrong`` is put into its checksum.
+
+    ``producer``: its number, its epoch and the batch's first sequence.
+    """
     last = count - 1 if last_delta is None else last_delta
-    checked = struct.pack(">hiqqqhii", attributes | codec, last, time, time, -1, -1, -1, count) + content
+    checked = struct.pack(">hiqqqhii", attributes | codec, last, time, time, *producer, count) + content
     return struct.pack(">qiibI", 0, len(checked) + 9, -1, magic, crc32c.crc32c(checked) ^ wrong) + checked
 
 

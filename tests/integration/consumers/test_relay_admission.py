@@ -10,13 +10,28 @@ import pytest
 from log_copy import LogCopy, record
 
 from application.settings import Settings
+from consumers.clients import producer
 from consumers.relay import Relay
+from consumers.tail import TopicTail
 from domain.errors import KafkaUnavailable, StoreUnavailable
 from store.append import NewEvent
 from store.head_file import HeadFile
 from store.log import EventLog
 from store.migrate import migrate
 from tests.waiting import until
+
+
+class Hasty(Relay):
+    grace_seconds = 0.5
+
+
+def noted(folder: Path, copy: LogCopy, position: int) -> Path:
+    """Return a folder whose head file says that the log had come so far."""
+    with EventLog(copy.settings.events_dsn) as log:
+        file = HeadFile(folder / "heads", log.log_id())
+    file.raise_to(position)
+    file.close()
+    return folder / "heads"
 
 
 class TestStoreRestoredToThePast:
@@ -69,10 +84,6 @@ class TestStoreRestoredToThePast:
         self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
     ) -> None:
         """This machine's head file knows less than the topic was seen to have: its word is not enough any more."""
-
-        class Hasty(Relay):
-            grace_seconds = 0.5
-
         failed: list[float] = []
 
         def away(*_: object) -> None:
@@ -82,13 +93,40 @@ class TestStoreRestoredToThePast:
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
         copy = self.restored(published, new_database(pg_main, "restored"), kept)
         copy.log.close()
-        copy.log = EventLog(copy.settings.events_dsn, heads=tmp_path / "heads")
-        noted = HeadFile(tmp_path / "heads", copy.log.log_id())
-        noted.raise_to(10)
-        noted.close()
+        copy.log = EventLog(copy.settings.events_dsn, heads=noted(tmp_path, copy, 10))
         with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
             with monkeypatch.context() as patch:
                 patch.setattr("consumers.relay.TopicReader", away)
+                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
+                assert not copy.log.admission().admitted
+            until(lambda: copy.log.admission().admitted)
+
+        assert copy.stored() == published.stored()
+        copy.close()
+
+    def test_stays_closed_where_the_topic_goes_away_while_all_of_it_is_read(
+        self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
+    ) -> None:
+        """A strange record among the events has the relay read everything; it had seen the end before that."""
+        strange = producer(published.settings.kafka)
+        strange.send(published.topic, value=b"strange").get(timeout=10)
+        strange.close(timeout=5)
+        with published.relaying():
+            published.append(record())
+            until(lambda: len(published.raw()) == 19)
+        failed: list[float] = []
+
+        def away(*_: object) -> None:
+            failed.append(time.monotonic())
+            raise KafkaUnavailable("Kafka: away")
+
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        copy.log.close()
+        copy.log = EventLog(copy.settings.events_dsn, heads=noted(tmp_path, copy, 10))
+        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
+            with monkeypatch.context() as patch:
+                patch.setattr(TopicTail, "everything", away)
                 until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
                 assert not copy.log.admission().admitted
             until(lambda: copy.log.admission().admitted)
@@ -130,23 +168,79 @@ def test_a_database_restarted_under_the_relay_is_admitted_again(log_copy: LogCop
     assert log_copy.read() == log_copy.stored()
 
 
-@pytest.mark.parametrize("noted", [True, False])
-def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, tmp_path: Path, noted: bool) -> None:
-    class Hasty(Relay):
-        grace_seconds = 0.5
-
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, tmp_path: Path, is_noted: bool) -> None:
     log_copy.log.close()
-    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads" if noted else None)
+    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads" if is_noted else None)
     log_copy.admit()
     log_copy.append()
     log_copy.close_admission()
     settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
     with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report)) as part:
-        if noted:
+        if is_noted:
             until(lambda: log_copy.log.admission().admitted)
             log_copy.append(record())
         else:
             until(lambda: part.said.code == "StoreUnavailable")
 
-    assert log_copy.log.head() == (21 if noted else 20)
-    assert log_copy.log.admission().admitted is noted
+    assert log_copy.log.head() == (21 if is_noted else 20)
+    assert log_copy.log.admission().admitted is is_noted
+
+
+def test_an_outage_that_another_worker_saw_the_end_of_counts_no_more(
+    log_copy: LogCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours later, the first failure of one that waited is the beginning of another outage."""
+    log_copy.admit()
+    log_copy.append()
+    other = LogCopy(log_copy.settings)
+    other.log.close()
+    other.log = EventLog(log_copy.settings.events_dsn, heads=noted(tmp_path, log_copy, 20))
+    waits = other.relay()
+    waits._lost_at = time.monotonic() - 3600
+    failed: list[float] = []
+
+    def away(*_: object) -> None:
+        failed.append(time.monotonic())
+        raise KafkaUnavailable("Kafka: away")
+
+    with log_copy.relaying() as leading:
+        until(lambda: leading.said.state == "running" and len(log_copy.raw()) == 20)
+        with other.relaying(lambda report: waits) as part:
+            until(lambda: waits._lost_at is None, 20)
+            monkeypatch.setattr("consumers.relay.topics.ensure_topics", away)
+            log_copy.close_admission()
+            # Whoever leads looks at the database every second, finds it closed and has to begin again.
+            until(lambda: len(failed) >= 4)
+            assert not other.log.admission().admitted
+            assert part.is_alive()
+    other.close()
+
+
+def test_who_no_longer_leads_admits_nothing(log_copy: LogCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was stopped while it tried to reach Kafka wakes when another has taken over."""
+    log_copy.admit()
+    log_copy.append()
+    log_copy.log.close()
+    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=noted(tmp_path, log_copy, 20))
+    log_copy.close_admission()
+    tries = []
+
+    def taken_over(*_: object) -> None:
+        with log_copy.log._reads.transaction() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'casekeeper lead%'"
+            )
+            tries.append(cursor.fetchone())
+        time.sleep(2 * Hasty.grace_seconds)
+        raise KafkaUnavailable("Kafka: away")
+
+    with log_copy.relaying(lambda report: Hasty(log_copy.settings, log_copy.log, log_copy.mac, report)):
+        with monkeypatch.context() as patch:
+            patch.setattr("consumers.relay.topics.ensure_topics", taken_over)
+            until(lambda: len(tries) >= 3)
+            assert not log_copy.log.admission().admitted
+        until(lambda: log_copy.log.admission().admitted)
+
+    assert set(tries) == {(1,)}

@@ -7,10 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import pytest
+from kafka.record.default_records import DefaultRecordBatch
 from log_copy import MAC_KEY, LogCopy, record
+from raw_batches import LZ4, batch, put
+from raw_batches import record as raw_record
 
 import vault
+from application import metrics
 from application.settings import Settings
 from cli.checks.finding import Finding
 from cli.checks.kafka import relay
@@ -138,3 +143,30 @@ class TestDoctor:
         finding = self.asked(copy)
 
         assert (finding.state, finding.found) == ("failed", f"the topic was emptied: it has none of {EVENTS} events")
+
+
+def test_a_stranger_who_uses_up_the_relays_sequences_has_no_event_dropped(
+    log_copy: LogCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker takes the next batch of an idempotent producer for a repeat when its sequence was there before."""
+    met: list[tuple[int, int, int]] = []
+    made = DefaultRecordBatch.__init__
+
+    def noted(batch: DefaultRecordBatch, buffer: memoryview) -> None:
+        made(batch, buffer)
+        following = batch.last_sequence + 1 if batch.base_sequence >= 0 else -1
+        met.append((batch.producer_id, batch.producer_epoch, following))
+
+    log_copy.admit()
+    with log_copy.relaying():
+        log_copy.append(record())
+        until(lambda: len(log_copy.raw()) == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(DefaultRecordBatch, "__init__", noted)
+            log_copy.read()
+        junk = batch(lz4.frame.compress(raw_record()), codec=LZ4, producer=met[-1])
+        put(log_copy.settings.kafka, log_copy.topic, junk)
+        log_copy.append(record())
+        until(lambda: metrics.relay_position.number == 2)
+
+    assert log_copy.read() == log_copy.stored()
