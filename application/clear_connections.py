@@ -44,10 +44,9 @@ def database_in_clear(dsn: str, environ: Mapping[str, str]) -> bool:
         return False
     if parts.get("service", environ.get("PGSERVICE")):
         return True
-    # Where there are both, libpq connects to the address, whatever the name is.
-    address = parts.get("hostaddr", environ.get("PGHOSTADDR", ""))
-    host = address or parts.get("host", environ.get("PGHOST", ""))
-    return not all(_is_socket(one) or is_loopback(one) for one in host.split(","))
+    addresses = parts.get("hostaddr", environ.get("PGHOSTADDR", ""))
+    names = parts.get("host", environ.get("PGHOST", ""))
+    return not _stays_here(names, addresses)
 
 
 def brokers_in_clear(servers: Iterable[str], protocol: str) -> bool:
@@ -61,6 +60,20 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _stays_here(names: str, addresses: str) -> bool:
+    """Tell whether all servers of libpq's two lists are on this machine: each address, and the name where it is empty.
+
+    Lists of different lengths, which libpq refuses, count as elsewhere: what they were meant to say is not known.
+    """
+    servers = (addresses or names).split(",")
+    if names and addresses:
+        by_name = names.split(",")
+        if len(by_name) != len(servers):
+            return False
+        servers = [address or name for address, name in zip(servers, by_name, strict=True)]
+    return all(_is_socket(server) or is_loopback(server) for server in servers)
 
 
 def _is_socket(host: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from application.settings import Settings
@@ -21,6 +24,10 @@ AT_HOME = [
     "postgresql://someone:secret@/e?host=/run/postgresql",
     "host=127.0.0.1,/run/postgresql",
     "host=db.example hostaddr=127.0.0.1",
+    "host=db.example,localhost hostaddr=127.0.0.1,",
+    "host=db.example,/run/postgresql hostaddr=::1,",
+    "hostaddr=127.0.0.1,::1",
+    "hostaddr=127.0.0.1,",
     "host=db.example sslmode=verify-full",
     "postgresql://someone:secret@db.example/e?sslmode=verify-full&sslrootcert=/ca.pem",
 ]
@@ -35,6 +42,17 @@ ELSEWHERE = [
     "host=127.0.0.1,db.example password=secret",
     "host=localhost hostaddr=10.0.0.7 password=secret",
     "host=localhost.example password=secret",
+    # Where an address is empty, the name counts.
+    "host=localhost,db.example hostaddr=127.0.0.1, password=secret",
+    "host=db.example,localhost hostaddr=,127.0.0.1 password=secret",
+    "host=localhost,db.example hostaddr=, password=secret",
+    "host=db.example hostaddr='' password=secret",
+    "host=db.example,localhost hostaddr='' password=secret",
+    "host=localhost,localhost hostaddr=127.0.0.1,10.0.0.7 password=secret",
+    "postgresql://someone:secret@localhost,db.example/e?hostaddr=127.0.0.1,",
+    # libpq refuses lists of different lengths.
+    "host=localhost hostaddr=127.0.0.1, password=secret",
+    "host=localhost,localhost hostaddr=127.0.0.1 password=secret",
     # What a service file says is not known here.
     "service=main password=secret",
     "postgresql://someone:secret@db.example/e",
@@ -59,8 +77,28 @@ def test_on_this_machine_or_by_checked_tls_a_database_is_reached(tmp_path: Path,
     assert loaded(tmp_path, CASEKEEPER_EVENTS_DSN=dsn).events_dsn == dsn
 
 
+def test_libpq_goes_to_the_name_where_the_address_is_empty() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        free = nobody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as threads:
+        server.settimeout(10)
+        arrived = threads.submit(lambda: server.accept()[0].close())
+        ports = f"{free},{server.getsockname()[1]}"
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(f"host=host.invalid,localhost hostaddr=127.0.0.1, port={ports} connect_timeout=5")
+
+        arrived.result()
+
+
 @pytest.mark.parametrize(
-    "variables", [{"PGHOST": "db.example"}, {"PGHOSTADDR": "10.0.0.7"}, {"PGSERVICE": "main"}], ids=str
+    "variables",
+    [
+        {"PGHOST": "db.example"},
+        {"PGHOSTADDR": "10.0.0.7"},
+        {"PGHOST": "localhost,db.example", "PGHOSTADDR": "127.0.0.1,"},
+        {"PGSERVICE": "main"},
+    ],
+    ids=str,
 )
 def test_what_libpq_takes_from_its_own_variables_counts(tmp_path: Path, variables: dict[str, str]) -> None:
     with pytest.raises(SettingInvalid, match=r"^CASEKEEPER_EVENTS_DSN "):
