@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import ViewBehind, ViewsUnavailable
 from postgres.pool import LOOK, Pool
+from postgres.waiting import readable
 from projections.connection import connect, unavailable
 from projections.positions import CHANNEL, positions
 
@@ -87,7 +87,7 @@ def _await(connection: Connection, name: str, position: int, deadline: float) ->
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ViewBehind(name, position, reached)
-            select.select([connection], [], [], left)
+            readable([connection], left)
             connection.poll()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import select
 from contextlib import suppress
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from postgres.waiting import readable
 from store.connection import connect, unavailable
 
 CHANNEL = "casekeeper_log"
@@ -30,7 +30,7 @@ class Listener:
             self._execute(f"LISTEN {CHANNEL}")
             return True
         if not self._connection.notifies:
-            select.select([self._connection], [], [], timeout)
+            readable([self._connection], timeout)
             try:
                 self._connection.poll()
             except psycopg2.Error:

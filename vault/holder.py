@@ -9,7 +9,6 @@ lease has passed since then uses no kept key any more, whatever became of it.
 
 from __future__ import annotations
 
-import select
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import KeysUnavailable
+from postgres.waiting import readable
 from vault import recall_rows
 from vault.connections import connect
 
@@ -113,8 +113,7 @@ class Holder:
         woken, _ = self._sockets
         connection.poll()
         if not connection.notifies:
-            ready, _, _ = select.select([connection, woken], [], [], _BEAT_SECONDS)
-            if woken in ready:
+            if woken in readable([connection, woken], _BEAT_SECONDS):
                 woken.recv(1)
             connection.poll()
         connection.notifies.clear()
