@@ -22,6 +22,7 @@ from cli.checks.kafka import relay
 from consumers.clients import producer
 from consumers.published import Published, RecordMac
 from consumers.tail import TopicTail
+from domain.errors import KafkaUnavailable
 from store.migrate import migrate
 from tests.waiting import until
 from vault.vault import Vault
@@ -81,6 +82,41 @@ def test_what_follows_noise_is_published(log_copy: LogCopy) -> None:
     publish(log_copy)
 
     assert log_copy.read() == log_copy.stored()
+
+
+def test_noise_is_read_at_each_start_until_the_topic_is_deleted(log_copy: LogCopy) -> None:
+    log_copy.admit()
+    publish(log_copy)
+    strew(log_copy, 5_000)
+    publish(log_copy)
+    assert [read_at_a_start(log_copy) > 5_000 for _ in range(2)] == [True, True]
+
+    with log_copy.relaying():
+        log_copy.delete_topic()
+        until(lambda: length(log_copy) == 2 * EVENTS)
+    assert log_copy.read() == log_copy.stored()
+    assert read_at_a_start(log_copy) < 1_000
+
+
+def read_at_a_start(copy: LogCopy) -> int:
+    """Return how many records a relay reads to compare store and topic."""
+    copy.mac = mac = CountingMac(MAC_KEY)
+    copy.close_admission()
+    with copy.relaying():
+        until(lambda: copy.log.admission().admitted)
+    return mac.read
+
+
+def length(copy: LogCopy) -> int | None:
+    """Return how many records the topic has, ``None`` where there is none."""
+    tail = TopicTail(copy.settings.kafka, copy.topic, copy.mac)
+    try:
+        bounds = tail.bounds()
+    except KafkaUnavailable:
+        return None
+    finally:
+        tail.close()
+    return bounds.end - bounds.begin if bounds else None
 
 
 class TestDoctor:
