@@ -3,6 +3,9 @@
 A key's ``kid`` is its day and moment of birth, so that the names alone say which is current and which are past their
 time, and a mark that only this installation can make: so a key that was made and is missing is told from one that
 somebody made up. A key outlives the last message that can have been encrypted to it and still lie on the topic.
+
+The names are public. So a missing key is missed only for messages of the time in which publishers used it: at any
+other, whoever can write to the topic could hold the inbox with a name they have read there.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ CLIENT_CACHE = timedelta(hours=1)
 TOPIC_KEEPS = timedelta(days=1, hours=1)
 """The longest a message lies on the inbox topic: its retention and one segment."""
 MARGIN = timedelta(hours=1)
+"""How far the clocks of workers, API and brokers may be apart, one from another."""
 KEPT = KEY_LIFE + CLIENT_CACHE + TOPIC_KEEPS + MARGIN
 """How long after it was made a key is destroyed."""
 SWEEP = timedelta(minutes=5)
@@ -31,7 +35,8 @@ SWEEP = timedelta(minutes=5)
 _PREFIX = "inbox-key-"
 _MARK = "inbox-kid"
 _STAMP = "%Y%m%d%H%M%S"
-_KID = re.compile(r"(\d{14})-[0-9a-f]{8}")
+_MARK_DIGITS = 16
+_KID = re.compile(rf"([0-9]{{14}})-[0-9a-f]{{{_MARK_DIGITS}}}")
 
 
 def current_kid(vault: Secrets, now: datetime) -> str:
@@ -48,17 +53,18 @@ def current_jwk(vault: Secrets, now: datetime) -> dict[str, str]:
     return {"kty": "OKP", "crv": "X25519", "x": str(public["x"]), "kid": kid, "use": "enc", "alg": "ECDH-ES+A256KW"}
 
 
-def private_key(vault: Secrets, kid: str, now: datetime) -> bytes | None:
+def private_key(vault: Secrets, kid: str, sent: datetime, now: datetime) -> bytes | None:
     """Return a key's 32 bytes; ``None`` when no such key is kept: one that is gone is never made again.
 
-    Raises ``KeyringMismatch`` for a key that was made here and is not past its time: this is a keyring of before it.
+    ``sent``: when the broker took the message. Raises ``KeyringMismatch`` for a key that was made here, is not past its
+    time and was in use when the message was sent: this is a keyring of before it.
     """
     if _KID.fullmatch(kid) is None:
         return None
     names = vault.secrets()
     if _PREFIX + kid in names:
         return vault.secret(_PREFIX + kid)
-    if _MARK in names and _must_be_kept(vault, kid, now):
+    if _MARK in names and _is_missed(vault, kid, sent, now):
         raise KeyringMismatch("the keyring lacks an inbox key that is not past its time: it is of before that key")
     return None
 
@@ -85,13 +91,17 @@ def gone_by(moment: datetime) -> datetime:
 
 
 def _mark(vault: Secrets, stamp: str) -> str:
-    return hmac.digest(vault.secret(_MARK), stamp.encode(), "sha256").hex()[:8]
+    return hmac.digest(vault.secret(_MARK), stamp.encode(), "sha256").hex()[:_MARK_DIGITS]
 
 
-def _must_be_kept(vault: Secrets, kid: str, now: datetime) -> bool:
+def _is_missed(vault: Secrets, kid: str, sent: datetime, now: datetime) -> bool:
     stamp, _, mark = kid.partition("-")
-    # The margin is for the clock of whoever destroys it.
-    return hmac.compare_digest(mark, _mark(vault, stamp)) and now - _born(stamp) <= KEPT - MARGIN
+    if not hmac.compare_digest(mark, _mark(vault, stamp)):
+        return False
+    born = _born(stamp)
+    # Given out last at the end of its life, used last when a client's cache ends. The margin is for the broker's clock
+    # there, and here for the clock of whoever destroys it.
+    return -MARGIN <= sent - born <= KEY_LIFE + CLIENT_CACHE + MARGIN and now - born <= KEPT - MARGIN
 
 
 def _born(stamp: str) -> datetime:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event, Lock
 from typing import Any
 
@@ -34,6 +35,8 @@ _FLUSH_SECONDS = 10.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _LOOK_AGAIN_SECONDS = 10.0
+_CALENDAR_ENDS_MS = 253_402_300_799_000
+"""The last second of the year 9999."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Inbox:
                 break
             # Said for each message: a slow store makes a page take minutes, and that is no part that hangs.
             self._say()
-            raw = Raw(message.key, message.value, f"{partition.topic}/{partition.partition}/{message.offset}")
+            raw = _raw(partition, message)
             try:
                 with inbox_journal.noted(raw) as note:
                     handled = note.handled = self._handler.handle(raw)
@@ -182,3 +185,10 @@ class Inbox:
         value = self._handler.signed(outcome, raw)
         with kafka_errors():
             return outcomes.send(topic, key=str(outcome.message_id).encode(), value=value)
+
+
+def _raw(partition: TopicPartition, message: Any) -> Raw:
+    # Where somebody else made the topic, the time may be the sender's, and any number.
+    sent_ms = min(max(message.timestamp or 0, 0), _CALENDAR_ENDS_MS)
+    source = f"{partition.topic}/{partition.partition}/{message.offset}"
+    return Raw(message.key, message.value, source, datetime.fromtimestamp(sent_ms / 1000, UTC))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -43,11 +44,12 @@ _UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Raw:
-    """A record of the inbox topic as it came; ``source`` is ``topic/partition/offset``."""
+    """A record of the inbox topic as it came; ``source`` is ``topic/partition/offset``, ``sent`` the broker's time."""
 
     key: bytes | None
     value: bytes | None
     source: str
+    sent: datetime
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class InboxHandler:
         """Return what became of a record. Raises what is in ``HELD``: then it must be handled again."""
         opened = False
         try:
-            signed_token = jose.decrypt(raw.value or b"", self._private_key)
+            signed_token = jose.decrypt(raw.value or b"", lambda kid: self._private_key(kid, raw.sent))
             opened = True
             message = self._verified(signed_token)
         except HELD:
@@ -95,8 +97,8 @@ class InboxHandler:
         signed = jose.verify(signed_token, lambda publisher_id: self._publisher(publisher_id)[1])
         return inbox_message.parse(signed.payload, signed.publisher_id, self._publisher(signed.publisher_id)[0])
 
-    def _private_key(self, kid: str) -> bytes | None:
-        key = inbox_keys.private_key(self._service.vault, kid, self._service.clock())
+    def _private_key(self, kid: str, sent: datetime) -> bytes | None:
+        key = inbox_keys.private_key(self._service.vault, kid, sent, self._service.clock())
         if key is None:
             # A keyring of another moment or installation lacks it too, and says so when it is asked for the root key.
             self._service.vault.health()

@@ -18,7 +18,7 @@ _EXAMPLE = {
     "kty": "OKP",
     "crv": "X25519",
     "x": "hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo",
-    "kid": "20260301093000-1f2e3d4c",
+    "kid": "20260301093000-1f2e3d4c5b6a7988",
     "use": "enc",
     "alg": "ECDH-ES+A256KW",
 }

@@ -111,11 +111,11 @@ def symmetric(p: Publisher) -> str:
 
 
 def to_an_unknown_key(p: Publisher) -> str:
-    return p.encrypt(p.sign(payload()), kid="20200101000000-00000000")
+    return p.encrypt(p.sign(payload()), kid="20200101000000-0000000000000000")
 
 
 def to_a_key_of_today_that_was_made_up(p: Publisher) -> str:
-    return p.encrypt(p.sign(payload()), kid=f"{datetime.now(UTC):%Y%m%d%H%M%S}-00000000")
+    return p.encrypt(p.sign(payload()), kid=f"{datetime.now(UTC):%Y%m%d%H%M%S}-0000000000000000")
 
 
 def of_an_unknown_publisher(p: Publisher) -> str:

@@ -1,11 +1,14 @@
-"""A keyring of another moment or installation holds the inbox: nothing is refused, set aside or passed over."""
+"""A keyring of another moment or installation holds the inbox: nothing is refused, set aside or passed over.
+
+What can be no honest message holds nothing, whatever key it names.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -124,3 +127,33 @@ def test_a_wrong_keyring_holds_messages_and_loses_none(
     assert state == "retrying"
     assert {outcome["status"] for outcome in outcomes} == {"accepted"}
     assert sorted(file.name for file in wrong.glob("*.key")) == names, "no key was made or destroyed in it"
+
+
+def to_a_lost_key(service: Service, keyring: Path, publisher: Publisher, age: timedelta) -> bytes:
+    """Return a message to a key of that age whose file the keyring has no more: as cheap as a stranger's may be."""
+    kid = inbox_keys.rotate(service.vault, datetime.now(UTC) - age)
+    (keyring / f"secret-inbox-key-{kid}.key").unlink()
+    return publisher.encrypt("x", kid=kid).encode()
+
+
+def test_what_was_sent_while_nobody_used_a_lost_key_holds_nothing(
+    service: Service,
+    settings: Settings,
+    publisher: Publisher,
+    answers: Answers,
+    service_stores: tuple[str, str, str],
+) -> None:
+    # A day of use, an hour in clients, an hour between clocks: 26 hours after the birth, or one before it, at most.
+    ages = [timedelta(hours=26, minutes=1), timedelta(hours=49), timedelta(hours=-1, minutes=-1), -timedelta(days=365)]
+    for partition, age in enumerate(ages):
+        publisher.put(to_a_lost_key(service, Path(service_stores[2]), publisher, age), partition=partition)
+    ids = [publisher.send("register_subject", PERSON, partition=partition) for partition in range(4)]
+    with taking(service, settings) as part:
+        until(lambda: part.said.code == "KeyringMismatch" or answers.committed() == 8, 30)
+        held = part.said.code
+        outcomes = answers.outcomes()
+
+    assert held == ""
+    assert [outcomes[message_id][-1]["status"] for message_id in ids] == ["accepted"] * 4
+    letters = answers.dead_letters()
+    assert [dict(letter.headers)["ck-error"] for letter in letters] == [b"NotAuthenticated"] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -34,7 +35,7 @@ def test_a_key_is_current_for_a_day(service: Service, kid: str, born: datetime) 
 
 def test_the_published_key_belongs_to_the_private_one(service: Service, kid: str, born: datetime) -> None:
     jwk = inbox_keys.current_jwk(service.vault, born)
-    secret = inbox_keys.private_key(service.vault, kid, born)
+    secret = inbox_keys.private_key(service.vault, kid, born, born)
 
     assert (jwk["kid"], jwk["kty"], jwk["crv"], jwk["alg"]) == (kid, "OKP", "X25519", "ECDH-ES+A256KW")
     assert "d" not in jwk
@@ -47,19 +48,29 @@ def test_a_key_outlives_its_messages_and_is_then_destroyed(service: Service, kid
     gone_from_topic = last_message + timedelta(hours=25)
 
     assert kid not in inbox_keys.destroy_expired(service.vault, gone_from_topic)
-    assert inbox_keys.private_key(service.vault, kid, gone_from_topic) is not None
+    assert inbox_keys.private_key(service.vault, kid, last_message, gone_from_topic) is not None
     later = gone_from_topic + timedelta(hours=1, seconds=1)
     assert kid in inbox_keys.destroy_expired(service.vault, later)
-    assert inbox_keys.private_key(service.vault, kid, later) is None
+    assert inbox_keys.private_key(service.vault, kid, last_message, later) is None
 
 
 @pytest.mark.parametrize(
-    "kid", ["20310504100000-00000000", "../../relay-mac", "", "20310504100000-0000000G", "x" * 300]
+    "kid",
+    [
+        "20310504100000-0000000000000000",
+        "20310504100000-00000000",
+        "99999999999999-0000000000000000",
+        "\u0662\u0660310504100000-0000000000000000",
+        "../../relay-mac",
+        "",
+        "20310504100000-000000000000000G",
+        "x" * 300,
+    ],
 )
 def test_asking_for_a_key_makes_none(service: Service, kid: str, born: datetime) -> None:
     before = service.vault.secrets()
 
-    assert inbox_keys.private_key(service.vault, kid, born) is None
+    assert inbox_keys.private_key(service.vault, kid, born, born) is None
     assert service.vault.secrets() == before
 
 
@@ -67,15 +78,37 @@ def test_a_key_that_was_made_and_is_missing_is_told_from_one_that_was_made_up(
     service: Service, kid: str, born: datetime
 ) -> None:
     service.vault.destroy_secret(f"inbox-key-{kid}")
-    made_up = kid[:-8] + ("00000000" if kid[-8:] != "00000000" else "00000001")
-    last_message, gone_from_topic = born + timedelta(hours=25), born + timedelta(hours=50)
+    stamp, mark = kid.split("-")
+    made_up = f"{stamp}-{int(mark, 16) ^ 1:016x}"
+    gone_from_topic = born + timedelta(hours=50)
 
-    for moment in (born - timedelta(seconds=5), last_message, gone_from_topic - timedelta(seconds=1)):
-        with pytest.raises(KeyringMismatch):
-            inbox_keys.private_key(service.vault, kid, moment)
-        assert inbox_keys.private_key(service.vault, made_up, moment) is None
-    assert inbox_keys.private_key(service.vault, kid, gone_from_topic + timedelta(seconds=1)) is None
+    for sent in (born - timedelta(hours=1), born + timedelta(hours=25), born + timedelta(hours=26)):
+        for moment in (sent, gone_from_topic):
+            with pytest.raises(KeyringMismatch):
+                inbox_keys.private_key(service.vault, kid, sent, moment)
+            assert inbox_keys.private_key(service.vault, made_up, sent, moment) is None
+        assert inbox_keys.private_key(service.vault, kid, sent, gone_from_topic + timedelta(seconds=1)) is None
     assert f"inbox-key-{kid}" not in service.vault.secrets(), "asking made it again"
+
+
+def test_a_missing_key_is_not_missed_by_what_cannot_have_been_encrypted_to_it(
+    service: Service, kid: str, born: datetime
+) -> None:
+    service.vault.destroy_secret(f"inbox-key-{kid}")
+    second = timedelta(seconds=1)
+
+    for sent in (
+        datetime.min.replace(tzinfo=UTC),
+        born - timedelta(hours=1) - second,
+        born + timedelta(hours=26) + second,
+        datetime.max.replace(tzinfo=UTC),
+    ):
+        assert inbox_keys.private_key(service.vault, kid, sent, born) is None
+        assert inbox_keys.private_key(service.vault, kid, sent, born + timedelta(hours=30)) is None
+
+
+def test_no_stranger_guesses_what_marks_a_key(kid: str) -> None:
+    assert re.fullmatch(r"[0-9]{14}-[0-9a-f]{16}", kid)
 
 
 def _public(x: str) -> X25519PublicKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -53,7 +54,7 @@ class Doors:
     def handle(self, token: bytes) -> Handled:
         before = self.service.log.head()
         with logged() as log:
-            handled = self.handler.handle(Raw(None, token, "inbox/0/0"))
+            handled = self.handler.handle(Raw(None, token, "inbox/0/0", datetime.now(UTC)))
         told = [handled.outcome and json.dumps(handled.outcome.body, default=str)]
         if handled.dead_letter is not None:
             told += [handled.dead_letter.error, handled.dead_letter.where]

@@ -109,7 +109,7 @@ def test_secrets_past_their_time_are_destroyed(timed, settings, schedule, clock)
     clock.now = NOW + timedelta(days=4)
     schedule.replace_secrets(clock.now)
 
-    assert inbox_keys.private_key(timed.vault, old, clock.now) is None
+    assert inbox_keys.private_key(timed.vault, old, NOW, clock.now) is None
     assert f"body-mac-{NOW:%Y-%m-%d}" not in timed.vault.secrets()
 
 
