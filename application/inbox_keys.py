@@ -85,6 +85,15 @@ def destroy_expired(vault: Secrets, now: datetime) -> list[str]:
     return expired
 
 
+def give_up_missing(vault: Secrets, now: datetime) -> str:
+    """Miss no more what is missing now: messages to such keys cannot be opened, and hold nothing from here on.
+
+    Kept keys open as before. Returns the id of a new current key, which is missed again if it is lost.
+    """
+    vault.destroy_secret(_MARK)
+    return rotate(vault, now)
+
+
 def gone_by(moment: datetime) -> datetime:
     """Return when every key is destroyed to which a message of before this moment can have been encrypted."""
     return moment + KEPT + SWEEP

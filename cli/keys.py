@@ -12,7 +12,7 @@ import click
 from application.key_reconciliation import reconcile_keys
 from application.settings import Settings
 from application.wiring import build_resources, now, open_vault
-from cli import keys_certificate
+from cli import keys_certificate, keys_inbox
 from cli.bars import bar
 from domain.errors import KeyringMismatch
 from vault.change_log import ChangeLog
@@ -33,6 +33,7 @@ def command() -> None:
 
 
 command.add_command(keys_certificate.command)
+command.add_command(keys_inbox.command)
 
 
 @command.command("verify")

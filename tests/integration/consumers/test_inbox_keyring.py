@@ -157,3 +157,29 @@ def test_what_was_sent_while_nobody_used_a_lost_key_holds_nothing(
     assert [outcomes[message_id][-1]["status"] for message_id in ids] == ["accepted"] * 4
     letters = answers.dead_letters()
     assert [dict(letter.headers)["ck-error"] for letter in letters] == [b"NotAuthenticated"] * 4
+
+
+def test_a_message_to_a_lost_key_holds_until_lost_keys_are_given_up(
+    service: Service,
+    settings: Settings,
+    publisher: Publisher,
+    answers: Answers,
+    service_stores: tuple[str, str, str],
+) -> None:
+    keyring = Path(service_stores[2])
+    before = publisher.send("register_subject", PERSON, partition=0)
+    lost = to_a_lost_key(service, keyring, publisher, timedelta(hours=25, minutes=30))
+    publisher.put(lost, partition=0)
+    behind = publisher.send("register_subject", PERSON, partition=0)
+    with taking(service, settings) as part:
+        until(lambda: part.said.code == "KeyringMismatch" or answers.dead_letters(), 30)
+        held = answers.committed(), set(answers.outcomes()), answers.dead_letters()
+        inbox_keys.give_up_missing(service.vault, datetime.now(UTC))
+        publisher.put(lost, partition=0)
+        last = publisher.send("register_subject", PERSON, partition=0)
+        outcomes = answered(answers, before, behind, last)
+        until(lambda: answers.committed() == 5)
+
+    assert held == (1, {before}, [])
+    assert {outcome["status"] for outcome in outcomes} == {"accepted"}
+    assert len(answers.dead_letters()) == 2

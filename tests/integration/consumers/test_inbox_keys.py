@@ -111,5 +111,22 @@ def test_no_stranger_guesses_what_marks_a_key(kid: str) -> None:
     assert re.fullmatch(r"[0-9]{14}-[0-9a-f]{16}", kid)
 
 
+def test_missing_keys_that_were_given_up_are_missed_no_more_and_kept_ones_open_as_before(
+    service: Service, kid: str, born: datetime
+) -> None:
+    kept = inbox_keys.rotate(service.vault, born + timedelta(hours=1))
+    secret = inbox_keys.private_key(service.vault, kept, born, born)
+    service.vault.destroy_secret(f"inbox-key-{kid}")
+    moment = born + timedelta(hours=2)
+    made = inbox_keys.give_up_missing(service.vault, moment)
+
+    assert inbox_keys.private_key(service.vault, kid, moment, moment) is None
+    assert inbox_keys.private_key(service.vault, kept, moment, moment) == secret
+    assert inbox_keys.current_kid(service.vault, moment) == made
+    service.vault.destroy_secret(f"inbox-key-{made}")
+    with pytest.raises(KeyringMismatch):
+        inbox_keys.private_key(service.vault, made, moment, moment)
+
+
 def _public(x: str) -> X25519PublicKey:
     return X25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "="))
