@@ -5,7 +5,7 @@ every attempt, and with it on all that lies behind them. It measures them as the
 bytes into one. So whoever may write to a topic could end all reading of it.
 
 Here a batch whose checksum holds is read as far as it can be. In place of the rest comes one record at the batch's
-last offset, without key, value and headers.
+last offset, without key, value and headers. So comes one in place of a record with too many headers, at its own offset.
 """
 
 from __future__ import annotations
@@ -124,21 +124,32 @@ def _record(batch: DefaultRecordBatch, content: bytes, at: int) -> tuple[Default
     delta, at = decode_varint(content, at)
     key, at = _field(content, at)
     value, at = _field(content, at)
-    count, at = decode_varint(content, at)
-    if not 0 <= count <= MOST_HEADERS:
-        raise ValueError("the record has too many headers, or fewer than none")
-    headers = []
-    for _ in range(count):
-        name, at = _field(content, at)
-        text, at = _field(content, at)
-        # Kafka takes any bytes for a name; null it does not, and no name is as good.
-        headers.append((str(name or b"", "utf-8", "replace"), text))
+    headers, at = _headers(content, at)
+    if headers is None:
+        # Not looked into any further: what it says of its end is all there is to go on from.
+        key, value, headers, at = None, None, [], max(at, start + size)
     if at != start + size or at > len(content):
         raise ValueError("the record does not end where it says")
     logged = batch.timestamp_type == batch.LOG_APPEND_TIME
     moment = batch.max_timestamp if logged else batch.first_timestamp + later
     record = DefaultRecord(size, batch.base_offset + delta, moment, batch.timestamp_type, key, value, headers)
     return record, at
+
+
+def _headers(content: bytes, at: int) -> tuple[list[tuple[str, bytes | None]] | None, int]:
+    """Return the headers behind their number, and where they end; ``None`` for too many, which are not read."""
+    count, at = decode_varint(content, at)
+    if count < 0:
+        raise ValueError("the record has fewer headers than none")
+    if count > MOST_HEADERS:
+        return None, at
+    headers = []
+    for _ in range(count):
+        name, at = _field(content, at)
+        text, at = _field(content, at)
+        # Kafka takes any bytes for a name; null it does not, and no name is as good.
+        headers.append((str(name or b"", "utf-8", "replace"), text))
+    return headers, at
 
 
 def _field(content: bytes, at: int) -> tuple[bytes | None, int]:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import lz4.frame
 import pytest
@@ -203,6 +204,25 @@ def test_the_inbox_answers_what_lies_around_them_and_commits_to_the_end(
     assert answers.committed() == len(sent) + hostile
     assert len(answers.dead_letters()) == hostile
     assert part.said.code == ""
+
+
+def test_a_record_of_too_many_headers_takes_no_message_of_its_batch_with_it(
+    service, settings, publisher: Publisher, answers: Answers
+) -> None:
+    """As where something between publisher and broker packs the messages of several into one batch."""
+    ids = [str(uuid4()), str(uuid4())]
+    head = {"command": "register_subject", "actor": "forms-1", "purpose": "intake", "data": BODIES["register_subject"]}
+    first, third = (publisher.seal({"message_id": message_id, **head}) for message_id in ids)
+    content = raw(first, ids[0].encode()) + raw(headers=[(b"", None)] * 101, delta=1)
+    content += raw(third, ids[1].encode(), delta=2)
+    put(settings.kafka, settings.topic(INBOX), batch(content, 3))
+    with taking(service, settings):
+        outcomes = answered(answers, *ids)
+        until(lambda: answers.committed() >= 3)
+
+    assert [outcome["status"] for outcome in outcomes] == ["accepted"] * 2
+    assert answers.committed() == 3
+    assert len(answers.dead_letters()) == 1
 
 
 @pytest.mark.parametrize("deltas", [(0, 0), (1, 0), (0, 1_000_000), (0, -1)], ids=str)

@@ -21,7 +21,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from casekeeper_client.batches import MOST_HEADERS, MOST_OPENED, _Fetched
 from consumers.batch_producer import BATCH_BYTES
 from consumers.clients import MAX_RECORD_BYTES
-from tests.integration.consumers.raw_batches import GZIP, LZ4, PLAIN, batch, record
+from tests.integration.consumers.raw_batches import GZIP, LZ4, PLAIN, batch, record, varint
 
 PARTITION = TopicPartition("topic", 0)
 PACK = {PLAIN: bytes, GZIP: gzip.compress, LZ4: lz4.frame.compress}
@@ -151,6 +151,30 @@ def test_more_headers_than_anybody_has_are_not_read(count: int, there: bool) -> 
     found, _ = read(batch(record(b"value", headers=[(b"", None)] * count)))
 
     assert [one.value for one in found] == [b"value" if there else None]
+
+
+@pytest.mark.parametrize("codec", [PLAIN, GZIP, LZ4])
+def test_a_record_of_too_many_headers_takes_none_of_its_batch_with_it(codec: int) -> None:
+    large = record(b"second", headers=[(b"name", b"text")] * (MOST_HEADERS + 1), delta=1)
+    content = record(b"first") + large + record(b"third", delta=2)
+    found, following = read(at(7, batch(PACK[codec](content), 3, codec=codec)), begin=7)
+
+    assert [(one.offset, one.key, one.value, one.headers) for one in found] == [
+        (7, None, b"first", []),
+        (8, None, None, []),
+        (9, None, b"third", []),
+    ]
+    assert following == 10
+
+
+@pytest.mark.parametrize("said", [-3, 3, 5_000])
+def test_one_that_ends_elsewhere_than_it_says_ends_the_batch(said: int) -> None:
+    large = record(b"second", headers=[(b"name", b"text")] * (MOST_HEADERS + 1), delta=1)
+    lying = varint(said) + large[len(varint(1_000)) :]
+    found, following = read(batch(record(b"first") + lying + record(b"third", delta=2), 3))
+
+    assert [(one.offset, one.value) for one in found] == [(0, b"first"), (2, None)]
+    assert following == 3
 
 
 def test_a_batch_that_was_damaged_on_the_way_is_still_an_error() -> None:
