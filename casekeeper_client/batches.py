@@ -44,6 +44,19 @@ def reading_on(consumer: KafkaConsumer) -> KafkaConsumer:
 class _Fetched(Fetcher.PartitionRecords):
     """What was fetched of one partition."""
 
+    def take(self, n: int | None = None) -> list[Any]:
+        """Return the next records, ``n`` at most. After an error nothing is left, and it is fetched again.
+
+        The library keeps what is left until it ended, and an iterator that raised ends no more: the next poll would
+        look for a record in it for ever.
+        """
+        try:
+            taken: list[Any] = super().take(n)
+        except Exception:
+            self.drain()
+            raise
+        return taken
+
     def _unpack_records(self, partition: Any, records: Any, *deserializers: Any) -> Any:
         return super()._unpack_records(partition, _Batches(records), *deserializers)
 

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,12 +145,15 @@ class Outcomes:
         """Go on at the topic's present end: a record that the library cannot read would be met for ever.
 
         An outcome passed over with it is missing; its message can be published again, as after any ``NoOutcome``.
+        Where the ends cannot be had now, the record is met again after a pause, and they are asked for again.
         """
-        with suppress(KafkaError):
-            for partition, end in self._consumer.end_offsets(
-                list(self._consumer.assignment()), timeout_ms=_READY_MS
-            ).items():
-                self._consumer.seek(partition, end)
+        try:
+            ends = self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=_READY_MS)
+        except KafkaError:
+            self._stopping.wait(_POLL_MS / 1000)
+            return
+        for partition, end in ends.items():
+            self._consumer.seek(partition, end)
 
     def _outcome(self, message_id: str) -> Outcome | None:
         awaited = self._expected.get(message_id)

@@ -6,6 +6,7 @@ import hmac
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import COMPRESSIBLE, MARK, NotUtf8, Stranger
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaTimeoutError
 from publishing import Answers, Publisher, answered, outcome_keys, registered_client, taking
-from raw_batches import put
+from raw_batches import batch, put
+from raw_batches import record as raw
 from test_hostile_batches import ON_EVENTS
 
 from application import signing_keys
@@ -24,6 +28,7 @@ from application.service import Service
 from application.settings import Settings
 from casekeeper_client import Accepted, Client, Rejected
 from casekeeper_client import outcome_keys as client_keys
+from consumers.clients import admin
 from consumers.topics import OUTCOMES
 from tests.outcome_tokens import header_of, keys_as_secrets, parts, public_jwk, token, unb64
 from tests.waiting import until
@@ -84,6 +89,42 @@ def test_it_gets_its_outcome_past_a_batch_that_cannot_be_read(service: Service, 
             told = client.wait_for_outcome(message_id, 70)
 
     assert isinstance(told, Accepted)
+
+
+SNAPPY = 2
+
+
+def of_a_codec_we_lack(content: bytes) -> bytes:
+    """Return a batch as Snappy packs a few bytes: their number, then one literal."""
+    assert len(content) <= 60
+    return batch(bytes([len(content), len(content) - 1 << 2]) + content, codec=SNAPPY)
+
+
+def test_it_gets_its_outcome_past_what_cannot_be_opened_when_kafka_answers_again(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a topic that keeps batches as they come, which an administrator can have set."""
+    client = admin(settings.kafka)
+    client.alter_configs([ConfigResource("TOPIC", settings.topic(OUTCOMES), {"compression.type": "producer"})])
+    client.close()
+    with registered_client(service, settings) as client:
+        ends, asked = client._outcomes._consumer.end_offsets, []
+
+        def away_once(*arguments: Any, **options: Any) -> Any:
+            asked.append(time.monotonic())
+            if len(asked) == 1:
+                raise KafkaTimeoutError
+            return ends(*arguments, **options)
+
+        monkeypatch.setattr(client._outcomes._consumer, "end_offsets", away_once)
+        put(settings.kafka, settings.topic(OUTCOMES), of_a_codec_we_lack(raw()))
+        until(lambda: len(asked) >= 2, 10, "the ends are asked for again")
+        message_id = client.publish("register_subject", PERSON)
+        with taking(service, settings):
+            told = client.wait_for_outcome(message_id, 30)
+
+    assert isinstance(told, Accepted)
+    assert asked[1] - asked[0] >= 0.2, "with a pause"
 
 
 @dataclass

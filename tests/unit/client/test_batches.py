@@ -185,3 +185,16 @@ def test_a_batch_that_was_damaged_on_the_way_is_still_an_error() -> None:
 def test_a_codec_that_is_missing_is_still_an_error() -> None:
     with pytest.raises(UnsupportedCodecError):
         read(batch(record(), codec=4))
+
+
+@pytest.mark.parametrize("before", [(), (b"one", b"two")], ids=["at once", "behind others"])
+def test_nothing_is_left_of_a_fetch_that_ended_with_an_error(before: tuple[bytes, ...]) -> None:
+    """The library reads what is left until there is a record, and an iterator that raised has none, ever."""
+    written = (healthy(0, *before) if before else b"") + at(len(before), batch(record(), codec=4))
+    fetched = _Fetched(0, PARTITION, MemoryRecords(written))
+    assert [one.value for one in (fetched.take() if before else ())] == list(before)
+    with pytest.raises(UnsupportedCodecError):
+        fetched.take()
+
+    assert not fetched
+    assert fetched.next_fetch_offset == len(before)
