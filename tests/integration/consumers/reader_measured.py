@@ -21,8 +21,13 @@ def most_memory() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
-reader = TopicReader(sys.argv[1], sys.argv[2], RecordMac(MAC_KEY))
-before = most_memory()
-positions = [published.position for published in reader.published()]
-reader.close()
-print(json.dumps({"positions": positions, "foreign": reader.foreign, "grown": most_memory() - before}))
+def main() -> None:
+    reader = TopicReader(sys.argv[1], sys.argv[2], RecordMac(MAC_KEY))
+    before = most_memory()
+    positions = [published.position for published in reader.published()]
+    reader.close()
+    print(json.dumps({"positions": positions, "foreign": reader.foreign, "grown": most_memory() - before}))
+
+
+if __name__ == "__main__":
+    main()

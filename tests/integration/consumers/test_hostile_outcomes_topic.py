@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,9 +20,9 @@ from hostile import COMPRESSIBLE, MARK, NotUtf8, Stranger
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaTimeoutError
 from publishing import Answers, Publisher, answered, outcome_keys, registered_client, taking
-from raw_batches import batch, put
+from raw_batches import LZ4, batch, put
 from raw_batches import record as raw
-from test_hostile_batches import ON_EVENTS
+from test_hostile_batches import MIB, ON_EVENTS, packed
 
 from application import signing_keys
 from application.examples import BODIES
@@ -125,6 +127,44 @@ def test_it_gets_its_outcome_past_what_cannot_be_opened_when_kafka_answers_again
 
     assert isinstance(told, Accepted)
     assert asked[1] - asked[0] >= 0.2, "with a pause"
+
+
+CLIENT = Path(__file__).with_name("client_measured.py")
+
+
+def test_claims_that_cannot_be_verified_take_no_more_memory_than_is_said(settings: Settings) -> None:
+    """300 of them, nearly 128 kB each on the topic and 24,000 objects once they are parsed."""
+    ours, publisher_id, first, second = Ed25519PrivateKey.generate(), *(str(uuid4()) for _ in range(3))
+    about = {"publisher_id": publisher_id, "message_sha256": hashlib.sha256(b"message").hexdigest()}
+    answer = {"status": "accepted", "answer": {"receipt": {"position": 1}}}
+    many = {**answer["answer"], "x": [{}] * 23_900}
+    claim = token(header_of("unknown"), {**about, **answer, "message_id": first, "answer": many}, THEIRS.sign)
+    genuine = token(header_of("k1"), {**about, **answer, "message_id": second}, ours.sign)
+    topic, jwks = settings.topic(OUTCOMES), json.dumps({"keys": [public_jwk(ours, "k1")]})
+    process = subprocess.Popen(
+        [sys.executable, str(CLIENT), settings.kafka, topic, jwks, publisher_id, "message", first, second],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(30):
+            content = b"".join(raw(claim, delta=number) for number in range(10))
+            put(settings.kafka, topic, batch(packed(content), 10, codec=LZ4))
+        put(settings.kafka, topic, batch(packed(raw(genuine)), codec=LZ4))
+        told, errors = process.communicate(timeout=90)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 0, errors[-500:]
+    said = json.loads(told)
+    assert 120_000 < len(claim) < 129_000
+    assert said["told"] == "Accepted"
+    assert said["passed_over"] == 300
+    assert 31 * MIB < (300 - said["dropped"]) * len(claim) <= 32 * MIB
+    assert said["grown"] < 96 * MIB
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hmac
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -45,9 +47,28 @@ def test_what_the_service_signed_is_read() -> None:
     claim = claimed(genuine(ACCEPTED))
 
     assert (claim.publisher_id, claim.message_id, claim.message_sha256, claim.kid) == (ME, ID, "ab" * 32, "k1")
-    assert claim.size == len(genuine(ACCEPTED))
     assert read(genuine(ACCEPTED)) == Accepted(ID, ACCEPTED["answer"])
     assert read(genuine(REJECTED)) == Rejected(ID, PROBLEM)
+
+
+MANY = {**ACCEPTED, "answer": {**ACCEPTED["answer"], "x": [{}] * 23_000}}
+
+
+@pytest.mark.parametrize(
+    ("kid", "said"),
+    [("k1", ACCEPTED), ("k1", REJECTED), ("k1", MANY), ("\U0001f511" * 20, ACCEPTED)],
+    ids=["accepted", "rejected", "of many objects", "of a wide kid"],
+)
+def test_its_size_is_the_memory_that_it_takes(kid: str, said: Any) -> None:
+    written = bytearray(token(header_of(kid), said, THEIRS.sign))
+    claimed(bytes(written))
+    tracemalloc.start()
+    claims = [claimed(bytes(written)) for _ in range(100)]
+    gc.collect()
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert sum(claim.size for claim in claims) == pytest.approx(taken, rel=0.1)
 
 
 def mac(secret: bytes, name: str) -> Any:
