@@ -7,7 +7,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 # Processes are started again and again: they are to find the modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help run test test-faults test-soak check format bench bench-full clean
+.PHONY: help run test test-faults check format bench bench-full clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,13 +17,10 @@ run: .venv/.local ## start everything; Ctrl-C stops it (state in .casekeeper, or
 
 test: .venv/.dev ## run the tests that need no special hardware, on real Kafka and PostgreSQL
 	@$(BIN)/python -m ops.tools_for_tests
-	@$(BIN)/pytest $(SIDE_BY_SIDE) -m "not faults and not soak" --durations=40 --deselect tests/contract/
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m "not faults" --durations=40 --deselect tests/contract/
 
-test-faults: .venv/.dev ## run the longer tests: faults and kills
+test-faults: .venv/.dev ## run the longer tests: faults and kills, attacks and races in their thousands
 	@$(BIN)/pytest $(SIDE_BY_SIDE) -m faults --durations=40
-
-test-soak: .venv/.dev ## run attacks and races in their thousands
-	@$(BIN)/pytest $(SIDE_BY_SIDE) -m soak
 
 check: .venv/.dev ## check format, lint, types, layers, and that documents match the code
 	@$(BIN)/ruff format --check .

@@ -134,7 +134,7 @@ class KeysMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(12, 25), pytest.param(100, 50, marks=pytest.mark.soak)], ids=["some", "many"]
+    ("examples", "steps"), [(12, 25), pytest.param(100, 50, marks=pytest.mark.faults)], ids=["some", "many"]
 )
 def test_any_order(vault_database: str, tmp_path: Path, examples: int, steps: int, tell: Tell) -> None:
     done: list[str] = []

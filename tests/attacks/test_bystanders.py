@@ -78,7 +78,7 @@ def seal_in_parallel(keys: Keys, people: list[UUID]) -> dict[UUID, SealedFact]:
 
 
 @pytest.mark.parametrize(
-    ("many", "forgotten"), [(2_000, 100), pytest.param(20_000, 500, marks=pytest.mark.soak)], ids=["some", "many"]
+    ("many", "forgotten"), [(2_000, 100), pytest.param(20_000, 500, marks=pytest.mark.faults)], ids=["some", "many"]
 )
 def test_everybody_elses_data_opens_byte_for_byte(keys: Keys, many: int, forgotten: int, tell: Tell) -> None:
     seed = random.randrange(2**32)

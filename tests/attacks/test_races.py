@@ -22,7 +22,7 @@ from tests.attacks.conftest import Tell
 from vault.vault import Vault
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
-RACES = pytest.mark.parametrize("races", [25, pytest.param(1_000, marks=pytest.mark.soak)])
+RACES = pytest.mark.parametrize("races", [25, pytest.param(1_000, marks=pytest.mark.faults)])
 JITTER_SECONDS = 0.1
 """Of the order of one destruction."""
 ALL_OUTCOMES = 1_000

@@ -283,7 +283,7 @@ def test_a_forget_and_a_hold_at_once_never_both_have_effect(service: Service) ->
     assert min(outcomes.values()) > 0, f"the race was not one: {outcomes}"
 
 
-@pytest.mark.soak
+@pytest.mark.faults
 def test_a_forget_and_a_hold_at_once_a_thousand_times(service: Service) -> None:
     outcomes = _race(service, 1000)
 
