@@ -39,7 +39,7 @@ def typed(copy: Copy, script: str, **variables: str) -> str:
 
 def test_every_block_of_every_runbook_is_run_here() -> None:
     assert {page.name: len(blocks(page.name)) for page in FOLDER.glob("*.md") if blocks(page.name)} == {
-        "keyring-loss.md": 1,
+        "keyring-loss.md": 2,
         "hsm-change.md": 2,
         "restore.md": 1,
         "stuck-erasure.md": 2,
@@ -48,12 +48,16 @@ def test_every_block_of_every_runbook_is_run_here() -> None:
 
 @of_files
 def test_a_lost_keyring(copy: Copy) -> None:
-    [look] = blocks("keyring-loss.md")
+    look, give_up = blocks("keyring-loss.md")
 
     said = typed(copy, look)
+    given_up = typed(copy, give_up)
 
     assert re.search(rf"^ok +keyring +{re.escape(str(copy.home / 'keyring'))}$", said, re.MULTILINE)
     assert '"ready": true' in said
+    assert re.fullmatch(
+        r"missing inbox keys are given up; new messages are encrypted to \d{14}-[0-9a-f]{16}\n", given_up
+    )
 
 
 @of_files
