@@ -74,10 +74,14 @@ def cut_off(server: Server, load: Load) -> None:
 
 
 def read_only(server: Server, load: Load) -> None:
-    """Read-only for new sessions; what was opened meanwhile is not ended when the setting goes."""
+    """Read-only for new sessions; what was opened meanwhile is not ended when the setting goes.
+
+    Views that cannot be written are noticed once a read has waited for them in vain, and no earlier.
+    """
     server.run(f"ALTER DATABASE {server.database} SET default_transaction_read_only = on")
     server.cut_all()
     load.run_for(FAULT_SECONDS)
+    until(lambda: bool(load.told.refusals), 30)
     connection = server.administrator()
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = off")
