@@ -26,3 +26,13 @@ IDENTITY: dict[str, Any] = {
 def done(**more: Any) -> dict[str, Any]:
     """Return the example answer of a command that made nothing new."""
     return {"id": ID, **more, "receipt": RECEIPT}
+
+
+SIGNING_KEY = {
+    "kty": "OKP",
+    "crv": "Ed25519",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    "use": "sig",
+    "alg": "EdDSA",
+}

@@ -89,3 +89,6 @@ COMPONENTS: Mapping[str, Shape] = {
     "Made": thing(id=IDENTIFIER, receipt=RECEIPT_REF),
 }
 """Components by name; the resources add their own."""
+
+JWK: Shape = thing(kty=TEXT, crv=TEXT, x=TEXT, kid=TEXT, use=TEXT, alg=TEXT)
+"""A public key (RFC 7517, RFC 8037)."""

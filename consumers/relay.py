@@ -39,9 +39,8 @@ log = structlog.get_logger()
 
 @dataclass
 class _Progress:
-    """How far the topic is: its last position, and the offset from which the next batch must lie."""
+    """Which topic is published to, and the offset from which the next batch must lie."""
 
-    position: int
     bounds: Bounds
 
 
@@ -164,7 +163,7 @@ class Relay:
         self._position = agreed.position
         self._tell()
         log.info("relay agrees", position=agreed.position, offset=agreed.bounds.end)
-        return _Progress(agreed.position, agreed.bounds)
+        return _Progress(agreed.bounds)
 
     def _leading(self, leadership: Leadership) -> Callable[[], None]:
         """Return what is called during a comparison: it says that it goes on, and ends it once somebody else leads."""
@@ -195,7 +194,7 @@ class Relay:
 
     def _publish(self, store: StoreAhead, sending: BatchProducer, tail: TopicTail, progress: _Progress) -> bool:
         """Publish what follows, or wait for it; False when the broker put it where it cannot be in this topic."""
-        records = store.batch(progress.position + 1)
+        records = store.batch(self._position + 1)
         self._travel.look()
         if not records:
             self._store.wait_for_append(_WAIT_SECONDS)
@@ -203,7 +202,7 @@ class Relay:
         offset = sending.publish(records, lambda: self._same_topic(tail, progress))
         if offset < progress.bounds.end:
             return False
-        progress.position = self._position = records[-1].position
+        self._position = records[-1].position
         self._seen = max(self._seen, self._position)
         self._acknowledged = time.time()
         self._tell()

@@ -14,8 +14,8 @@ from api.reads import AFTER, parameters, wait_for_view
 from api.request_scope import rooms
 from api.resources.erasure_shapes import CERTIFICATE, CERTIFICATE_EXAMPLE
 from api.resources.requests import with_person
-from api.sample import ID, OTHER_ID, RECEIPT, THIRD_ID
-from api.shapes import IDENTIFIER, NUMBER, TEXT, listed, ref, thing
+from api.sample import ID, OTHER_ID, RECEIPT, SIGNING_KEY, THIRD_ID
+from api.shapes import IDENTIFIER, JWK, NUMBER, listed, ref, thing
 from application.catalogue import OPERATIONS
 from application.signing_keys import CERTIFICATES, public_keys
 
@@ -24,15 +24,6 @@ blueprint = Blueprint("certificates", __name__, description="Proof of an erasure
 _ONE = "/v1/requests/<uuid:request_id>"
 _SUPPLEMENTED = thing(id=IDENTIFIER, certificate_id=IDENTIFIER, number=NUMBER, receipt=ref("Receipt"))
 _REPORTED = thing(id=IDENTIFIER, report_id=IDENTIFIER, receipt=ref("Receipt"))
-_JWK = thing(kty=TEXT, crv=TEXT, x=TEXT, kid=TEXT, use=TEXT, alg=TEXT)
-_KEY_EXAMPLE = {
-    "kty": "OKP",
-    "crv": "Ed25519",
-    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
-    "use": "sig",
-    "alg": "EdDSA",
-}
 _EXAMPLE = {"id": ID, "certificate_id": THIRD_ID, "number": 1, "receipt": RECEIPT}
 
 for step, operation, shape, example in (
@@ -73,8 +64,8 @@ def erasure_certificate(request_id: UUID) -> Response:
 @query(
     blueprint,
     "/v1/certificate-keys",
-    answer=thing(keys=listed(_JWK)),
-    example={"keys": [_KEY_EXAMPLE]},
+    answer=thing(keys=listed(JWK)),
+    example={"keys": [SIGNING_KEY]},
     allowed=ANYONE,
 )
 def certificate_keys() -> Response:

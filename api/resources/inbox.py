@@ -7,13 +7,13 @@ from flask_smorest import Blueprint
 
 from api.json_answers import json_response
 from api.request_scope import rooms
-from api.shapes import TEXT, listed, thing
+from api.sample import SIGNING_KEY
+from api.shapes import JWK, listed, thing
 from application.inbox_keys import CLIENT_CACHE, current_jwk
 from application.signing_keys import OUTCOMES, public_keys
 
 blueprint = Blueprint("inbox", __name__, description="What a publishing service needs to use the Kafka inbox")
 
-_JWK = thing(kty=TEXT, crv=TEXT, x=TEXT, kid=TEXT, use=TEXT, alg=TEXT)
 _EXAMPLE = {
     "kty": "OKP",
     "crv": "X25519",
@@ -21,14 +21,6 @@ _EXAMPLE = {
     "kid": "20260301093000-1f2e3d4c5b6a7988",
     "use": "enc",
     "alg": "ECDH-ES+A256KW",
-}
-_OUTCOME_KEY_EXAMPLE = {
-    "kty": "OKP",
-    "crv": "Ed25519",
-    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
-    "use": "sig",
-    "alg": "EdDSA",
 }
 
 
@@ -38,7 +30,7 @@ _OUTCOME_KEY_EXAMPLE = {
     description=f"A publisher may keep it for {int(CLIENT_CACHE.total_seconds())} seconds.",
     security=[],
     responses={
-        "200": {"description": "The key", "content": {"application/json": {"schema": _JWK, "example": _EXAMPLE}}},
+        "200": {"description": "The key", "content": {"application/json": {"schema": JWK, "example": _EXAMPLE}}},
         "429": {"$ref": "#/components/responses/Problem429"},
         "503": {"$ref": "#/components/responses/Problem503"},
     },
@@ -58,9 +50,7 @@ def inbox_key() -> Response:
     responses={
         "200": {
             "description": "The keys",
-            "content": {
-                "application/json": {"schema": thing(keys=listed(_JWK)), "example": {"keys": [_OUTCOME_KEY_EXAMPLE]}}
-            },
+            "content": {"application/json": {"schema": thing(keys=listed(JWK)), "example": {"keys": [SIGNING_KEY]}}},
         },
         "429": {"$ref": "#/components/responses/Problem429"},
         "503": {"$ref": "#/components/responses/Problem503"},

@@ -10,6 +10,7 @@ import pytest
 from log_copy import LogCopy, record
 
 from application.settings import Settings
+from consumers import relay
 from consumers.clients import producer
 from consumers.relay import Relay
 from consumers.tail import TopicTail
@@ -64,6 +65,29 @@ class TestStoreRestoredToThePast:
         copy.log.refill(1, events, [])
         return copy
 
+    def stays_closed_while(
+        self, owner: object, failing: str, published: LogCopy, dsn: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failed: list[float] = []
+
+        def away(*_: object) -> None:
+            failed.append(time.monotonic())
+            raise KafkaUnavailable("Kafka: away")
+
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, dsn, kept)
+        copy.log.close()
+        copy.log = EventLog(copy.settings.events_dsn, heads=noted(folder, copy, 10))
+        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
+            with monkeypatch.context() as patch:
+                patch.setattr(owner, failing, away)
+                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
+                assert not copy.log.admission().admitted
+            until(lambda: copy.log.admission().admitted)
+
+        assert copy.stored() == published.stored()
+        copy.close()
+
     def test_is_filled_up_before_it_takes_writes(self, published: LogCopy, pg_main: str, new_database) -> None:
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
         copy = self.restored(published, new_database(pg_main, "restored"), kept)
@@ -84,25 +108,9 @@ class TestStoreRestoredToThePast:
         self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
     ) -> None:
         """This machine's head file knows less than the topic was seen to have: its word is not enough any more."""
-        failed: list[float] = []
-
-        def away(*_: object) -> None:
-            failed.append(time.monotonic())
-            raise KafkaUnavailable("Kafka: away")
-
-        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
-        copy = self.restored(published, new_database(pg_main, "restored"), kept)
-        copy.log.close()
-        copy.log = EventLog(copy.settings.events_dsn, heads=noted(tmp_path, copy, 10))
-        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
-            with monkeypatch.context() as patch:
-                patch.setattr("consumers.relay.TopicReader", away)
-                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
-                assert not copy.log.admission().admitted
-            until(lambda: copy.log.admission().admitted)
-
-        assert copy.stored() == published.stored()
-        copy.close()
+        self.stays_closed_while(
+            relay, "TopicReader", published, new_database(pg_main, "restored"), tmp_path, monkeypatch
+        )
 
     def test_stays_closed_where_the_topic_goes_away_while_all_of_it_is_read(
         self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
@@ -114,25 +122,9 @@ class TestStoreRestoredToThePast:
         with published.relaying():
             published.append(record())
             until(lambda: len(published.raw()) == 19)
-        failed: list[float] = []
-
-        def away(*_: object) -> None:
-            failed.append(time.monotonic())
-            raise KafkaUnavailable("Kafka: away")
-
-        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
-        copy = self.restored(published, new_database(pg_main, "restored"), kept)
-        copy.log.close()
-        copy.log = EventLog(copy.settings.events_dsn, heads=noted(tmp_path, copy, 10))
-        with copy.relaying(lambda report: Hasty(copy.settings, copy.log, copy.mac, report)):
-            with monkeypatch.context() as patch:
-                patch.setattr(TopicTail, "everything", away)
-                until(lambda: len(failed) > 1 and failed[-1] - failed[0] > 3 * Hasty.grace_seconds)
-                assert not copy.log.admission().admitted
-            until(lambda: copy.log.admission().admitted)
-
-        assert copy.stored() == published.stored()
-        copy.close()
+        self.stays_closed_while(
+            TopicTail, "everything", published, new_database(pg_main, "restored"), tmp_path, monkeypatch
+        )
 
     def test_halts_when_it_went_on_differently(self, published: LogCopy, pg_main: str, new_database) -> None:
         kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 9)]
