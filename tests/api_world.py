@@ -33,6 +33,7 @@ from projections.positions import advance, prepare
 from projections.views import Views
 from store.migrate import migrate
 from tests import callers
+from tests.keyrings import location_for
 from tests.new_people import new_person
 
 KEYS_MIGRATIONS = Path(__file__).parents[1] / "vault" / "migrations"
@@ -114,7 +115,7 @@ class World:
             events_dsn=events_dsn,
             views_dsn=views_dsn,
             keys_dsn=keys_dsn,
-            keyring=f"file:{home / 'keyring'}",
+            keyring=str(location_for(home / "keyring")),
         )
         self.service = build_service(self.settings)
         self.log = self.service.log

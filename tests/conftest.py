@@ -21,6 +21,7 @@ from psycopg2.extensions import make_dsn
 from ops.kafka.broker import Broker
 from ops.postgres import Cluster
 from ops.roles import CLUSTERS, OWNER, provision
+from tests.keyrings import KIND
 from tests.softhsm import SoftHsm
 
 NewDatabase = Callable[..., str]
@@ -67,6 +68,13 @@ def softhsm(tmp_path_factory: pytest.TempPathFactory) -> SoftHsm:
     started = SoftHsm(tmp_path_factory.mktemp("softhsm"))
     started.start()
     return started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keyrings(request: pytest.FixtureRequest) -> None:
+    """Have what the session's keyrings are made on, see ``tests.keyrings``."""
+    if KIND == "pkcs11":
+        request.getfixturevalue("softhsm")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from domain.rights import DueErasure
 from domain.sealed import Erased
 from store.log import EventLog
 from store.migrate import migrate
+from tests.keyrings import location_for
 from tests.new_people import new_person
 from vault.vault import MIGRATIONS
 
@@ -51,7 +52,8 @@ def new_installation(events_dsn: str, keys_dsn: str, home: Path) -> Settings:
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
     log.close()
-    return Settings(home=str(home), events_dsn=events_dsn, keys_dsn=keys_dsn)
+    keyring = str(location_for(home / "keyring"))
+    return Settings(home=str(home), events_dsn=events_dsn, keys_dsn=keys_dsn, keyring=keyring)
 
 
 def registered(service: Service, count: int) -> list[UUID]:

@@ -20,6 +20,11 @@ class SoftHsm:
 
     folder: Path
 
+    @classmethod
+    def in_use(cls) -> SoftHsm:
+        """Return the one that was started in this process, or in the one that started it."""
+        return cls(Path(os.environ["SOFTHSM2_CONF"]).parent)
+
     def start(self) -> None:
         """Make the folder the one that SoftHSM2 uses in this process, and in those it starts."""
         self.tokens.mkdir(parents=True)

@@ -30,6 +30,7 @@ from tests.attacks.disk import Found, everything
 from tests.attacks.telling import Door, Told, provoke_over_http, provoke_over_inbox
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.reading_topics import TOPICS, messages, published
+from tests.keyrings import of_files
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -196,6 +197,7 @@ def planted(attacked: Copy) -> Iterator[Canaries]:
 CODECS = ("lz4", "gzip")
 
 
+@of_files
 def test_the_scan_finds_what_is_planted(attacked: Copy, tmp_path: Path, tell: Tell, request) -> None:
     """The control: a canary that stands in a place of each kind is found in each."""
     watched = Watched(attacked, tmp_path)

@@ -24,10 +24,11 @@ from tests.callers import INTAKE_SERVICE
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.journey import Journey, Markers, over_http, subject_body
 from tests.e2e.reading_topics import sealed_fields
+from tests.keyrings import of_files
 from vault.nodes import Node
 from vault.sealing import SealedValue, event_key, unseal
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, of_files]
 
 
 def as_found(nodes: list[Node], contents: list[Found]) -> tuple[list[Node], Counter[str]]:

@@ -43,6 +43,7 @@ from tests.e2e.journey import (
     subject_body,
 )
 from tests.e2e.reading_topics import TOPICS, messages, published, sealed_fields
+from tests.keyrings import files_of, location_for, of_files
 from tests.waiting import until
 from vault.vault import Vault
 
@@ -69,12 +70,12 @@ class Gone:
 
     @property
     def settings(self) -> Settings:
-        return Settings.load({"CASEKEEPER_HOME": str(self.copy.home)})
+        return Settings.load(self.copy.environment)
 
     @contextmanager
     def vault(self) -> Iterator[Vault]:
         """Give the copy's vault as a process that has just started sees it."""
-        opened = Vault.open_at(self.settings.keys_dsn, self.settings.keyring_location.folders[0])
+        opened = Vault.open_at(self.settings.keys_dsn, self.settings.keyring_location)
         with closing(opened):
             yield opened
 
@@ -105,7 +106,7 @@ def made_and_forgotten(copy: Copy, folder: Path) -> Gone:
     fields = until(lambda: len(f := sealed_fields(copy, subject)) == 3 and f, 60, "the topic")
     cluster = Cluster(copy.home / "pg-keys")
     by_hand(cluster, "CREATE TABLE kept AS SELECT * FROM key_node WHERE %s IN (node_id, parent_id)", subject)
-    shutil.copytree(copy.home / "keyring", folder / "keyring")
+    shutil.copytree(files_of(location_for(copy.home / "keyring")), folder / "keyring")
     certificate = forget(copy, subject)
     return Gone(copy, UUID(subject), UUID(case), fields, UUID(certificate), key, body, folder / "keyring", markers)
 
@@ -256,6 +257,7 @@ def test_key_rows_copied_back_by_hand(gone: Gone) -> None:
         by_hand(cluster, "DELETE FROM key_node WHERE node_id IN (SELECT node_id FROM kept)")
 
 
+@of_files
 def test_key_rows_copied_back_and_every_record_of_their_destruction_removed(gone: Gone) -> None:
     """The keys cluster knows nothing any more: its rows do not open, and the log still says erased."""
     cluster = Cluster(gone.copy.home / "pg-keys")
@@ -283,6 +285,7 @@ def test_key_rows_copied_back_and_every_record_of_their_destruction_removed(gone
     assert gone.markers.run not in json.dumps(reply.body)
 
 
+@of_files
 def test_a_keyring_file_copied_back(gone: Gone) -> None:
     """It opens nothing, because no row that there is hangs from it; the next start destroys it again."""
     names = {path.name for path in roots(gone)}

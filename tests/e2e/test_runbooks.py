@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from vault_keys import of_files
 
 from tests.e2e.copy_of_service import Copy
+from tests.keyrings import of_files
 
 FOLDER = Path(__file__).parents[2] / "docs" / "runbooks"
 

@@ -25,6 +25,7 @@ from consumers.topics import ensure_topics
 from ops.ports import free_port
 from ops.processes import session_members, spawn
 from store.migrate import migrate
+from tests.keyrings import location_for
 from tests.waiting import until
 from vault.vault import Vault
 
@@ -112,7 +113,7 @@ class RunningCopy:
             events_dsn=events_dsn,
             views_dsn=views_dsn,
             keys_dsn=keys_dsn,
-            keyring=f"file:{home / 'keyring'}",
+            keyring=str(location_for(home / "keyring")),
             kafka=kafka,
             topic_prefix=f"k{secrets.token_hex(4)}.",
         )

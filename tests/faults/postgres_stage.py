@@ -21,6 +21,7 @@ from ops.postgres import Cluster
 from ops.processes import end_child, spawn
 from ops.roles import API, EVENTS, KEYS, OWNER, VIEWS, WORKER, provision
 from tests.callers import INTAKE_SERVICE, MANAGER, Who
+from tests.keyrings import location_for
 from tests.waiting import until
 from vault.vault import Vault
 
@@ -127,7 +128,7 @@ class Stage:
         """Return the environment of a process that connects as ``role``."""
         own = {
             "home": str(self.home),
-            "keyring": f"file:{self.home / 'keyring'}",
+            "keyring": str(location_for(self.home / "keyring")),
             "kafka": self._kafka,
             "topic_prefix": self._prefix,
             "port": str(self.port),

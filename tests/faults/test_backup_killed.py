@@ -87,7 +87,6 @@ def test_a_restore_killed_at_any_step_goes_on(
         target = replace(
             settings,
             home=str(tmp_path / f"home-{number}"),
-            keyring=f"file:{settings.keyring_location.folders[0]}",
             events_dsn=new_database(pg_main, "events"),
             keys_dsn=new_database(pg_keys, "keys"),
             keys_log=str(tmp_path / f"log-{number}" if log_lost else settings.keys_log_path),

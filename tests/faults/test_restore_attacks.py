@@ -19,6 +19,7 @@ from consumers.clients import consumer
 from consumers.topics import EVENTS
 from consumers.worker import run_worker
 from store.log import EventLog
+from tests.keyrings import of_files
 from tests.keys_story import closed, erased, kept_aside, new_installation, opened, registered
 from tests.waiting import until
 
@@ -33,7 +34,6 @@ def settings(pg_main, pg_keys, new_database: Callable[..., str], kafka_bootstrap
         views_dsn=new_database(pg_main, "views"),
         kafka=kafka_bootstrap,
         topic_prefix=f"t{token_hex(4)}.",
-        keyring=f"file:{made.keyring_location.folders[0]}",
     )
 
 
@@ -55,6 +55,7 @@ def head(settings: Settings) -> int:
         return log.head()
 
 
+@of_files
 def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are_admitted(settings, tmp_path):
     service = build_service(settings)
     people = registered(service, 3)

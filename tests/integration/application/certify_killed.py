@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +15,7 @@ from application.unit_of_work import Resources
 from application.wiring import now
 from domain.rights import DueErasure
 from store.log import EventLog
+from vault.keyring_location import parse
 from vault.vault import Vault
 
 
@@ -33,7 +33,7 @@ class DyingLog(EventLog):
 def main(when: str, events_dsn: str, keys_dsn: str, keyring: str, subject_id: str, request_id: str) -> None:
     log = DyingLog(events_dsn)
     log.after = when == "after"
-    resources = Resources(log, Vault.open_at(keys_dsn, Path(keyring)), Policies.load(), RecordMapper())
+    resources = Resources(log, Vault.open_at(keys_dsn, parse(keyring, "keyring")), Policies.load(), RecordMapper())
     erasure = DueErasure(UUID(subject_id), UUID(request_id), uuid4())
     ErasureSaga(resources, now).certify(erasure, {"people": log.head()})
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,8 @@ from application.unit_of_work import Resources
 from application.wiring import now
 from store.log import EventLog
 from store.migrate import migrate
+from tests.keyrings import location_for
+from vault.keyring_location import KeyringLocation
 from vault.vault import MIGRATIONS, Vault
 
 
@@ -33,17 +34,17 @@ def events_dsn(pg_main, new_database) -> str:
 
 
 @pytest.fixture(scope="module")
-def keyring_folder(tmp_path_factory) -> Path:
-    """Return the keyring of the service under test."""
-    return tmp_path_factory.mktemp("keyring")
+def keyring(tmp_path_factory) -> KeyringLocation:
+    """Return where the keyring of the service under test is."""
+    return location_for(tmp_path_factory.mktemp("keys") / "keyring")
 
 
 @pytest.fixture(scope="module")
-def service(events_dsn, keys_dsn, keyring_folder) -> Iterator[Service]:
+def service(events_dsn, keys_dsn, keyring) -> Iterator[Service]:
     """The service on real PostgreSQL, without Kafka."""
     log = EventLog(events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
-    vault = Vault.open_at(keys_dsn, keyring_folder)
+    vault = Vault.open_at(keys_dsn, keyring)
     resources = Resources(log, vault, Policies.load(), RecordMapper())
     yield Service(resources, Reading(resources, now), now)
     log.close()

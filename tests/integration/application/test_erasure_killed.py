@@ -10,10 +10,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from vault_keys import Keys
 
 from application.erasure import ErasureSaga
 from application.policies import Policies
@@ -26,7 +26,9 @@ from domain.rights import DueErasure
 from domain.subject import Subject
 from store.log import EventLog
 from tests.integration.application.made_people import OFFICER, Made
+from tests.keyrings import files_of
 from vault.forgetting import STEPS
+from vault.keyring_location import KeyringLocation
 from vault.vault import Vault
 
 
@@ -66,9 +68,9 @@ class Watched:
 
 def carry_on(places, erasures: list[DueErasure], at: Callable[[str], None]) -> None:
     """Do all the steps of these erasures in order, as a process that has just started."""
-    events_dsn, keys_dsn, folder = places
+    events_dsn, keys_dsn, keyring = places
     watched = Watched(at)
-    log, vault = EventLog(events_dsn), Vault.open_at(keys_dsn, folder, after_step=at)
+    log, vault = EventLog(events_dsn), Vault.open_at(keys_dsn, keyring, after_step=at)
     log.append = watched.around(log.append, lambda command: command.events[0].type)
     vault.suppression.enter = watched.around(vault.suppression.enter, lambda *_: "suppression")
     vault.recall = watched.around(vault.recall, lambda _: "recall")
@@ -96,9 +98,11 @@ def _die_at(places, erasures: list[DueErasure], number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def places(service: Service, events_dsn: str, keys_dsn: str, keyring_folder: Path) -> tuple[str, str, Path]:
+def places(
+    service: Service, events_dsn: str, keys_dsn: str, keyring: KeyringLocation
+) -> tuple[str, str, KeyringLocation]:
     """Give where the service keeps what it keeps."""
-    return events_dsn, keys_dsn, keyring_folder
+    return events_dsn, keys_dsn, keyring
 
 
 def approved(service: Service) -> list[DueErasure]:
@@ -121,7 +125,7 @@ def test_the_steps_are_all_there_are(service: Service, places) -> None:
 
 @pytest.mark.parametrize("number", range(len(CHECKPOINTS)), ids=[f"{n} {name}" for n, name in enumerate(CHECKPOINTS)])
 def test_killed_at_a_step_it_comes_to_the_same_end_once(service: Service, places, number: int) -> None:
-    bystander, erasures = Made(service), approved(service)
+    (_, keys_dsn, keyring), bystander, erasures = places, Made(service), approved(service)
     process = multiprocessing.get_context("fork").Process(target=_die_at, args=(places, erasures, number))
     process.start()
     process.join(60)
@@ -140,7 +144,7 @@ def test_killed_at_a_step_it_comes_to_the_same_end_once(service: Service, places
         ids = {"subject_id": str(erasure.subject_id), "request_id": str(erasure.request_id)}
         assert service.execute("erasure_certificate", OFFICER, ids, {}).body["state"] == "certified"
         assert service.resources.streams.load(erasure.subject_id).fenced
-    assert len(list(places[2].glob("root-*.key"))) == 1
+    assert len(Keys(keys_dsn, files_of(keyring), keyring).roots()) == 1
     assert bystander.release(bystander.authorized()).body["content"]["identity"]["given_name"] == "Ada"
     person = service.resources.streams.load(UUID(bystander.subject))
     assert isinstance(person, Subject)

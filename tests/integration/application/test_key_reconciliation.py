@@ -11,6 +11,7 @@ from application.erasure import ErasureSaga
 from application.key_reconciliation import PAGE, reconcile_keys
 from application.wiring import build_resources, build_service
 from domain.errors import RuleRefused
+from tests.keyrings import of_files
 from tests.keys_story import closed, erased, kept_aside, new_installation, opened, registered, restart
 
 
@@ -19,6 +20,7 @@ def settings(pg_main, pg_keys, new_database, tmp_path):
     return new_installation(new_database(pg_main, "events"), new_database(pg_keys, "keys"), tmp_path / "home")
 
 
+@of_files
 def test_keys_and_keyring_of_the_past_do_not_bring_a_person_back(settings, tmp_path):
     service = build_service(settings)
     people = registered(service, 4)
@@ -40,6 +42,7 @@ def test_keys_and_keyring_of_the_past_do_not_bring_a_person_back(settings, tmp_p
     closed(with_old_keys)
 
 
+@of_files
 def test_what_it_destroyed_again_is_reported_and_no_more_than_that(settings, tmp_path):
     service = build_service(settings)
     people = registered(service, 3)

@@ -33,6 +33,8 @@ from domain.rights import months_after
 from domain.sealed import KeyScope
 from domain.subject import Subject
 from tests.integration.application.made_people import MANAGER, OFFICER, SECOND_OFFICER, Made, caller
+from tests.keyrings import files_of
+from vault.keyring_location import KeyringLocation
 
 REGULATOR = caller("regulator", "audit", "r1")
 
@@ -234,11 +236,12 @@ def test_nothing_sealed_slips_in_after_the_fence(service: Service, told: Told) -
             late.append()
 
 
-def test_keys_out_of_reach_append_nothing_and_the_next_try_certifies(service: Service) -> None:
-    told = Told(service)
-    folder: Path = service.vault._keyring._folder  # type: ignore[attr-defined]
+def test_keys_out_of_reach_append_nothing_and_the_next_try_certifies(
+    service: Service, keyring: KeyringLocation, tmp_path: Path
+) -> None:
+    told, folder = Told(service), files_of(keyring)
     before = told.types()
-    away = folder.rename(folder.with_name("away"))
+    away = folder.rename(tmp_path / "away")
     try:
         with pytest.raises(KeysUnavailable):
             told.certify()
@@ -268,10 +271,10 @@ def test_certified_by_several_at_once_there_is_one_certificate(service: Service)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_the_append_and_repeated_there_is_one_certificate(service: Service, when: str) -> None:
-    told = Told(service)
-    vault: Any = service.vault
-    where = [service.log._dsn, vault._connections._dsn, str(vault._keyring._folder)]
+def test_killed_at_the_append_and_repeated_there_is_one_certificate(
+    service: Service, events_dsn: str, keys_dsn: str, keyring: KeyringLocation, when: str
+) -> None:
+    told, where = Told(service), [events_dsn, keys_dsn, str(keyring)]
     program = Path(__file__).with_name("certify_killed.py")
     arguments = [sys.executable, str(program), when, *where, told.made.subject, told.request]
     killed = subprocess.run(arguments, capture_output=True, cwd=Path(__file__).parents[3], timeout=120)

@@ -15,6 +15,7 @@ from log_copy import LogCopy
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn
 from publishing import Answers, Publisher
+from service_stores import ServiceStores
 
 import vault
 from application.policies import Policies
@@ -28,6 +29,7 @@ from consumers.clients import admin
 from consumers.topics import TOPICS, ensure_topics
 from store.log import EventLog
 from store.migrate import migrate
+from tests.keyrings import location_for
 from vault.vault import Vault
 
 NewSchema = Callable[[str], str]
@@ -79,21 +81,21 @@ def log_copy(settings) -> Iterator[LogCopy]:
 
 
 @pytest.fixture(scope="module")
-def service_stores(new_schema: NewSchema, pg_keys, new_database, tmp_path_factory) -> tuple[str, str, str]:
-    """Where the service's stores are: connection strings of events and keys, migrated, and the keyring's folder."""
+def service_stores(new_schema: NewSchema, pg_keys, new_database, tmp_path_factory) -> ServiceStores:
+    """The service's stores, migrated."""
     events_dsn, keys_dsn = new_schema("events"), new_database(pg_keys, "keys")
     migrate(events_dsn)
     migrate(keys_dsn, Path(vault.__file__).parent / "migrations")
-    return events_dsn, keys_dsn, str(tmp_path_factory.mktemp("keyring"))
+    folder = tmp_path_factory.mktemp("keys")
+    return ServiceStores(events_dsn, keys_dsn, location_for(folder / "keyring"), folder / "log")
 
 
 @pytest.fixture(scope="module")
-def service(service_stores: tuple[str, str, str]) -> Iterator[Service]:
+def service(service_stores: ServiceStores) -> Iterator[Service]:
     """The service on real PostgreSQL."""
-    events_dsn, keys_dsn, keyring = service_stores
-    log = EventLog(events_dsn)
+    log = EventLog(service_stores.events_dsn)
     log.admit_writes(log.admission().incarnation, 0)
-    keys = Vault.open_at(keys_dsn, Path(keyring))
+    keys = Vault.open_at(service_stores.keys_dsn, service_stores.keyring)
     resources = Resources(log, keys, Policies.load(), RecordMapper())
     yield Service(resources, Reading(resources, now), now)
     log.close()

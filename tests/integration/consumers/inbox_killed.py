@@ -22,12 +22,12 @@ class Killed(InboxHandler):
         raise AssertionError
 
 
-def main(events_dsn: str, keys_dsn: str, keyring: str, kafka: str, prefix: str) -> None:
+def main(events_dsn: str, keys_dsn: str, keyring: str, keys_log: str, kafka: str, prefix: str) -> None:
     settings = Settings(
         events_dsn=events_dsn,
         keys_dsn=keys_dsn,
-        keyring=f"file:{keyring}",
-        keys_log=f"{keyring}-log",
+        keyring=keyring,
+        keys_log=keys_log,
         kafka=kafka,
         topic_prefix=prefix,
     )

@@ -16,6 +16,7 @@ from application.examples import BODIES
 from application.service import Service
 from application.suppression import recognised_by
 from store.log import EventLog
+from tests.keyrings import files_of
 from tests.waiting import until
 
 KILLED = Path(__file__).with_name("inbox_killed.py")
@@ -79,7 +80,7 @@ def test_a_member_killed_after_the_effect_leaves_one_effect_and_an_answer(
 ) -> None:
     before = registered(service)
     message_id = publisher.send("register_subject", PERSON)
-    arguments = [*service_stores, settings.kafka, settings.topic_prefix]
+    arguments = [*map(str, service_stores), settings.kafka, settings.topic_prefix]
     died = subprocess.run([sys.executable, str(KILLED), *arguments], check=False, capture_output=True, timeout=60)
     assert answers.outcomes() == {}
     with taking(service, settings):
@@ -177,10 +178,10 @@ def test_two_publishers_may_use_the_same_message_id(service, settings, publisher
 
 
 def test_an_outage_of_the_keys_holds_messages_and_loses_none(
-    service, settings, publisher, answers, service_stores
+    service, settings, publisher, answers, service_stores, tmp_path
 ) -> None:
-    keyring = Path(service_stores[2])
-    away = keyring.with_name("keyring-away")
+    keyring = files_of(service_stores.keyring)
+    away = tmp_path / "away"
     ids = [publisher.send("register_subject", PERSON) for _ in range(5)]
     keyring.rename(away)
     try:

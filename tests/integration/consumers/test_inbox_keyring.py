@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from publishing import Answers, Publisher, answered, taking
+from service_stores import ServiceStores
 from test_inbox import register
 
 from application import inbox_keys
@@ -21,9 +22,11 @@ from application.examples import BODIES
 from application.service import Service
 from application.settings import Settings
 from store.migrate import migrate
+from tests.keyrings import files_of, of_files
 from tests.waiting import until
 from vault.vault import MIGRATIONS, Vault
 
+pytestmark = of_files
 PERSON = BODIES["register_subject"]
 MakeWrong = Callable[[Service, Path, Path], None]
 
@@ -101,13 +104,13 @@ def test_a_wrong_keyring_holds_messages_and_loses_none(
     settings: Settings,
     publisher: Publisher,
     answers: Answers,
-    service_stores: tuple[str, str, str],
+    service_stores: ServiceStores,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     wrong_keyring: MakeWrong | str,
 ) -> None:
     make = request.getfixturevalue(wrong_keyring) if isinstance(wrong_keyring, str) else wrong_keyring
-    keyring, wrong = Path(service_stores[2]), tmp_path / "wrong"
+    keyring, wrong = files_of(service_stores.keyring), tmp_path / "wrong"
     register(service)
     ids = [publisher.send("register_subject", PERSON) for _ in range(5)]
     make(service, keyring, wrong)
@@ -141,12 +144,12 @@ def test_what_was_sent_while_nobody_used_a_lost_key_holds_nothing(
     settings: Settings,
     publisher: Publisher,
     answers: Answers,
-    service_stores: tuple[str, str, str],
+    service_stores: ServiceStores,
 ) -> None:
     # A day of use, an hour in clients, an hour between clocks: 26 hours after the birth, or one before it, at most.
     ages = [timedelta(hours=26, minutes=1), timedelta(hours=49), timedelta(hours=-1, minutes=-1), -timedelta(days=365)]
     for partition, age in enumerate(ages):
-        publisher.put(to_a_lost_key(service, Path(service_stores[2]), publisher, age), partition=partition)
+        publisher.put(to_a_lost_key(service, files_of(service_stores.keyring), publisher, age), partition=partition)
     ids = [publisher.send("register_subject", PERSON, partition=partition) for partition in range(4)]
     with taking(service, settings) as part:
         until(lambda: part.said.code == "KeyringMismatch" or answers.committed() == 8, 30)
@@ -164,9 +167,9 @@ def test_a_message_to_a_lost_key_holds_until_lost_keys_are_given_up(
     settings: Settings,
     publisher: Publisher,
     answers: Answers,
-    service_stores: tuple[str, str, str],
+    service_stores: ServiceStores,
 ) -> None:
-    keyring = Path(service_stores[2])
+    keyring = files_of(service_stores.keyring)
     before = publisher.send("register_subject", PERSON, partition=0)
     lost = to_a_lost_key(service, keyring, publisher, timedelta(hours=25, minutes=30))
     publisher.put(lost, partition=0)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 from log_copy import LogCopy, record, running
+from service_stores import ServiceStores
 from tally import sources
 
 from application.caller import Caller
@@ -24,6 +24,7 @@ from domain.sealed import Binding, KeyScope
 from projections import search_index
 from projections.search_index import SearchIndex
 from store.append import NewEvent
+from tests.keyrings import files_of
 from tests.waiting import until
 from vault.vault import Vault
 
@@ -39,17 +40,17 @@ class Clock:
 
 
 @pytest.fixture
-def copy(settings: Settings, service_stores: tuple[str, str, str]) -> Iterator[LogCopy]:
+def copy(settings: Settings, service_stores: ServiceStores) -> Iterator[LogCopy]:
     """The service's own log, with topic and views of this test's own."""
-    made = LogCopy(replace(settings, events_dsn=service_stores[0]))
+    made = LogCopy(replace(settings, events_dsn=service_stores.events_dsn))
     yield made
     made.close()
 
 
 @pytest.fixture
-def keys(service_stores: tuple[str, str, str]) -> Iterator[Vault]:
+def keys(service_stores: ServiceStores) -> Iterator[Vault]:
     """The service's keys as another process sees them, none of them cached."""
-    opened = Vault.open_at(service_stores[1], Path(service_stores[2]), cache_seconds=0)
+    opened = Vault.open_at(service_stores.keys_dsn, service_stores.keyring, cache_seconds=0)
     yield opened
     opened.close()
 
@@ -80,14 +81,16 @@ def indexed(copy: LogCopy) -> set[str]:
     return {row[0] for row in ask(copy, "SELECT DISTINCT subject_id::text FROM view_search_index_tags")}
 
 
-def test_keys_that_are_away_hold_the_view_up_and_set_nothing_aside(service, copy, keys, service_stores) -> None:
+def test_keys_that_are_away_hold_the_view_up_and_set_nothing_aside(
+    service, copy, keys, service_stores, tmp_path
+) -> None:
     first = person(service)
-    keyring = Path(service_stores[2])
+    keyring = files_of(service_stores.keyring)
     with copy.relaying(), indexing(copy, keys, Clock()) as part:
         until(lambda: first in indexed(copy))
         second = person(service)
         until(lambda: second in indexed(copy))
-        away = keyring.with_name("away")
+        away = tmp_path / "away"
         third_record = registration_by_hand(service, copy)
         keyring.rename(away)
         try:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
 import pytest
 from log_copy import LogCopy, record
+from service_stores import ServiceStores
 
 from application.caller import Caller
 from application.examples import BODIES
@@ -32,12 +34,10 @@ INTAKE = Caller("staff", "f1", frozenset({"service"}), "intake", "api", uuid4())
 
 
 @pytest.fixture
-def copy(settings: Settings, service_stores: tuple[str, str, str]) -> Settings:
+def copy(settings: Settings, service_stores: ServiceStores) -> Settings:
     """A copy with keys and a log of its own."""
-    _, keys_dsn, keyring = service_stores
-    return Settings(
-        **{**vars(settings), "keys_dsn": keys_dsn, "keyring": f"file:{keyring}", "keys_log": f"{keyring}-log"}
-    )
+    _, keys_dsn, keyring, keys_log = service_stores
+    return replace(settings, keys_dsn=keys_dsn, keyring=str(keyring), keys_log=str(keys_log))
 
 
 class Worker:

@@ -15,6 +15,7 @@ from application.settings import Settings
 from consumers.clients import admin
 from consumers.topics import TOPICS, ensure_topics
 from store.migrate import migrate
+from tests.keyrings import location_for
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "fhir"))
 """``fhir_bundles``, the hand-written FHIR."""
@@ -28,7 +29,7 @@ def copy(pg_main, pg_keys, kafka_bootstrap, new_database, tmp_path_factory) -> I
         events_dsn=new_database(pg_main, "events"),
         views_dsn=new_database(pg_main, "views"),
         keys_dsn=new_database(pg_keys, "keys"),
-        keyring=f"file:{home / 'keyring'}",
+        keyring=str(location_for(home / "keyring")),
         kafka=kafka_bootstrap,
         topic_prefix=f"t{secrets.token_hex(4)}.",
     )

@@ -13,6 +13,7 @@ import pytest
 from application.settings import Settings
 from application.wiring import build_service
 from domain.errors import StoreUnavailable
+from tests.keyrings import of_files
 from tests.keys_story import casekeeper, closed, erased, new_installation, opened, registered
 from vault.installation import installation_of
 
@@ -125,6 +126,7 @@ def test_keys_of_before_a_destruction_are_refused_and_nothing_is_changed(setting
     assert installation_of(empty.keys_dsn) is None
 
 
+@of_files
 def test_nothing_of_the_keyring_and_nothing_personal_is_in_a_backup(settings, tmp_path):
     service = build_service(settings)
     registered(service, 2)

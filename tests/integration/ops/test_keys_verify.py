@@ -10,9 +10,11 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from vault_keys import Keys
 
 from application.settings import Settings
 from application.wiring import build_service
+from tests.keyrings import files_of, of_files
 from tests.keys_story import casekeeper, closed, erased, kept_aside, new_installation, opened, registered
 from vault.change_file import ChangeFolder
 from vault.change_replay import replay
@@ -41,6 +43,7 @@ def by_hand(settings: Settings, *statements: str) -> None:
     connection.close()
 
 
+@of_files
 def test_whole_keys_are_well_and_what_a_restore_brought_back_is_not(settings, tmp_path):
     service = build_service(settings)
     people = registered(service, 3)
@@ -93,6 +96,7 @@ def test_damage_in_the_cluster_is_found_there_and_against_the_log(settings, dama
     assert "1 rows differ" in checks["change log"][1]
 
 
+@of_files
 def test_a_second_root_key_and_a_shortened_log_are_found(settings):
     service = build_service(settings)
     registered(service, 1)
@@ -149,5 +153,6 @@ def test_a_command_that_finishes_what_another_process_left_has_it_in_the_log_fir
 
     assert casekeeper(settings, "keys", "certificate", "--public-key").returncode == 0
 
-    assert len(list(settings.keyring_location.folders[0].glob("root-*.key"))) == 1
+    keys = Keys(settings.keys_dsn, files_of(settings.keyring_location), settings.keyring_location)
+    assert len(keys.roots()) == 1
     assert replay(ChangeFolder(settings.keys_log_path)).root().epoch == 2

@@ -13,6 +13,7 @@ from view_records import parse
 from projections.base import Projection
 from projections.positions import advance, prepare
 from store.migrate import migrate
+from tests.keyrings import location_for
 from vault.vault import MIGRATIONS, Vault
 
 
@@ -63,7 +64,7 @@ def vault(pg_keys: str, new_database: Callable[..., str], tmp_path_factory: pyte
     """Give a vault of its own to the tests of a module."""
     dsn = new_database(pg_keys, "view_keys")
     migrate(dsn, MIGRATIONS)
-    opened = Vault.open_at(dsn, tmp_path_factory.mktemp("view-keyring") / "keyring", cache_seconds=0)
+    opened = Vault.open_at(dsn, location_for(tmp_path_factory.mktemp("view-keyring") / "keyring"), cache_seconds=0)
     yield opened
     opened.close()
 

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from vault_keys import KIND, Keys, new_installation
+from vault_keys import Keys, new_installation
 
-from tests.softhsm import SoftHsm
-from vault.keyring_location import Folders
 from vault.vault import Vault
 
 
@@ -20,15 +18,15 @@ def vault_database(pg_keys: str, new_database: Callable[..., str]) -> str:
 
 
 @pytest.fixture
-def keys(request: pytest.FixtureRequest, vault_database: str, tmp_path: Path) -> Keys:
+def keys(vault_database: str, tmp_path: Path) -> Keys:
     """Give a new installation."""
-    return _installation(request, vault_database, tmp_path)
+    return new_installation(vault_database, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shared_keys(request: pytest.FixtureRequest, vault_database: str, tmp_path_factory: pytest.TempPathFactory) -> Keys:
+def shared_keys(vault_database: str, tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Give an installation that the tests of a module share, each with people of its own."""
-    return _installation(request, vault_database, tmp_path_factory.mktemp("shared"))
+    return new_installation(vault_database, tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -50,18 +48,7 @@ def shared_vault(shared_keys: Keys) -> Iterator[Vault]:
 @pytest.fixture
 def empty_cluster(vault_database: str, keys: Keys) -> Keys:
     """Give an empty, migrated keys cluster beside the keyring of the installation ``keys``."""
-    return new_installation(vault_database, keys.folder if keys.location else keys.folder.parent, keys.location)
-
-
-def _installation(request: pytest.FixtureRequest, database: str, folder: Path) -> Keys:
-    if KIND == "pkcs11":
-        softhsm: SoftHsm = request.getfixturevalue("softhsm")
-        token = softhsm.new_token()
-        return new_installation(database, softhsm.files_of(token), token)
-    if KIND == "replicas":
-        both = folder / "keyring"
-        return new_installation(database, both, Folders((both / "first", both / "second")))
-    return new_installation(database, folder)
+    return new_installation(vault_database, keys.folder, keys.location)
 
 
 @pytest.fixture

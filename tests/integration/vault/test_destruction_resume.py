@@ -11,10 +11,11 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from stopped_keyring import StoppedKeyring
-from vault_keys import KILLED, in_a_child, of_files, until_waiting
+from vault_keys import KILLED, in_a_child, until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
+from tests.keyrings import of_files
 from tests.waiting import until
 from vault import connections
 from vault.destruction_rows import Request

@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import all_rows, keys_of_today, opens
-from vault_keys import KILLED, in_a_child, of_files
+from vault_keys import KILLED, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import Tampered
+from tests.keyrings import of_files
 from vault import forgetting, renewal
 from vault.change_file import ChangeFolder
 from vault.change_replay import replay

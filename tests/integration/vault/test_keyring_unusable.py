@@ -20,10 +20,11 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from vault_keys import Keys, of_files
+from vault_keys import Keys
 
 from ops.ports import free_port
 from ops.processes import end_child
+from tests.keyrings import of_files
 from vault.vault import Vault
 
 NAMESPACE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")

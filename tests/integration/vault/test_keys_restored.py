@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import keys_of_today, opens
-from vault_keys import KILLED, in_a_child, of_files
+from vault_keys import KILLED, in_a_child
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import Fenced, KeyringMismatch, KeysUnavailable, RestoreRefused
 from domain.sealed import KeyScope
+from tests.keyrings import of_files
 from vault import restoring
 from vault.change_file import ChangeFolder
 from vault.change_replay import replay

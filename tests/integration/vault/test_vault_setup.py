@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from vault_keys import Keys, of_files
+from vault_keys import Keys
 from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import KeyringMismatch
+from tests.keyrings import of_files
 from vault.file_keyring import FileKeyring
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from uuid import UUID, uuid4
 
 import psycopg2
 import psycopg2.extras
-import pytest
 from psycopg2.extensions import make_dsn
 
 from store.migrate import migrate
+from tests.keyrings import KIND, files_of, location_for
 from tests.waiting import until
 from vault.connections import Connections
 from vault.installation import PreparedKeyring, keyring_at
@@ -28,10 +27,6 @@ from vault.vault import MIGRATIONS, Vault
 FANOUT = 4
 KILLED = 9
 """The exit status of a child that ended itself at a step."""
-KIND = os.environ.get("CASEKEEPER_TEST_KEYRING", "file")
-"""What keyring the tests of the vault run on: ``file``, ``replicas`` (two folders) or ``pkcs11`` (SoftHSM2)."""
-
-of_files = pytest.mark.skipif(KIND != "file", reason="changes the files of one file keyring by hand")
 
 
 @dataclass(frozen=True)
@@ -96,13 +91,11 @@ class Keys:
 
 
 def new_installation(database: str, folder: Path, location: KeyringLocation | None = None) -> Keys:
-    """Return a new installation in a schema of its own of a database.
-
-    Its keyring is a folder in ``folder``; with a ``location`` it is there, and ``folder`` is where its files are.
-    """
+    """Return a new installation in a schema of its own of a database, its keyring at ``location`` or in ``folder``."""
     schema = f"test_{secrets.token_hex(6)}"
     dsn = make_dsn(database, options=f"-c search_path={schema}")
-    installation = Keys(dsn, folder, location) if location else Keys(dsn, folder / "keyring")
+    location = location or location_for(folder / "keyring")
+    installation = Keys(dsn, files_of(location), location)
     installation.sql(f"CREATE SCHEMA {schema}")
     migrate(installation.dsn, MIGRATIONS)
     return installation

@@ -1,0 +1,40 @@
+"""The keyrings of what tests install: files, two replicas of them, or a token of SoftHSM2.
+
+``CASEKEEPER_TEST_KEYRING`` says which (``file``, ``replicas`` or ``pkcs11``), for the whole session. Tests about one
+kind of keyring make it themselves, whatever that says.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.softhsm import SoftHsm
+from vault.keyring_location import Folders, KeyringLocation, Token
+
+KIND = os.environ.get("CASEKEEPER_TEST_KEYRING", "file")
+
+of_files = pytest.mark.skipif(KIND != "file", reason="reads or changes the files of one file keyring by hand")
+
+_tokens: dict[Path, Token] = {}
+
+
+def location_for(folder: Path) -> KeyringLocation:
+    """Return where the keyring is that would be in this folder, were it of files; the first call makes a token."""
+    if KIND == "replicas":
+        return Folders((folder / "first", folder / "second"))
+    if KIND == "pkcs11":
+        if folder not in _tokens:
+            _tokens[folder] = SoftHsm.in_use().new_token()
+        return _tokens[folder]
+    return Folders((folder,))
+
+
+def files_of(location: KeyringLocation) -> Path:
+    """Return the folder with a keyring's files, whoever's: one folder's, both replicas', or those of the token."""
+    if isinstance(location, Token):
+        return SoftHsm.in_use().files_of(location)
+    first, *others = location.folders
+    return first.parent if others else first
