@@ -12,16 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from typing import Any
-from uuid import uuid4
 
 from api.dev_tokens import DevIssuer
-from application.caller import Caller
 from application.examples import BODIES
 from application.service import Service
 from application.wiring import build_service
 from bench.api_copy import environment, serving
 from bench.figures import Figure, Result, Run, p99
+from bench.people import open_case, preview, register
 from bench.spine import spine
 from bench.worker_process import ALL, keys, worker
 from ops.ports import LOOPBACK, free_port
@@ -48,14 +46,6 @@ FIGURES = (REFUSED, CERTIFIED)
 
 
 @dataclass(frozen=True)
-class _Person:
-    case_id: str
-    request_id: str
-    subject_id: str
-    preview_id: str
-
-
-@dataclass(frozen=True)
 class _Copy:
     """A running copy: the service in this process, on the same stores, its API processes' ports, and two tokens."""
 
@@ -68,7 +58,7 @@ class _Copy:
 def measure(run: Run) -> Iterator[Result]:
     """Yield the 99th percentile of each, over people with a case and an intake who are forgotten one by one."""
     with _copy(run) as copy, ThreadPoolExecutor(API_PROCESSES + 1) as pool:
-        samples = [_forgotten(copy, _person(copy.service), pool) for _ in range(SAMPLES)]
+        samples = [_forgotten(copy, pool) for _ in range(SAMPLES)]
     refused, certified = zip(*samples, strict=True)
     yield REFUSED.result(p99(refused), REFUSED_MS)
     yield CERTIFIED.result(p99(certified), CERTIFIED_MS)
@@ -92,39 +82,15 @@ def _copy(run: Run) -> Iterator[_Copy]:
         yield _Copy(service, ports, reader, issuer.issue("p1", ["privacy_officer"], "rights"))
 
 
-def _caller(actor: str, role: str, purpose: str) -> Caller:
-    return Caller("bench", actor, frozenset({role}), purpose, "api", uuid4())
-
-
-def _person(service: Service) -> _Person:
-    """Register somebody with a case and an intake, whose erasure is previewed and waits for approval."""
-    manager, officer = _caller("a1", "case_manager", "casework"), _caller("p1", "privacy_officer", "rights")
-    subject = service.execute("register_subject", manager, {}, _registration()).body["id"]
-    case = service.execute("open_case", manager, {}, {**BODIES["open_case"], "subject_id": subject}).body["id"]
-    service.execute("submit_intake", manager, {"case_id": case}, BODIES["submit_intake"])
-    asked = {"subject_id": subject}
-    request = service.execute("receive_request", officer, asked, BODIES["receive_request"]).body["id"]
-    ids = {**asked, "request_id": request}
-    service.execute("verify_requester", officer, ids, BODIES["verify_requester"])
-    preview = service.execute("preview_erasure", officer, ids, {}).body["preview_id"]
-    return _Person(case, request, subject, preview)
-
-
-def _registration() -> dict[str, Any]:
-    """Return a registration of somebody who resembles nobody who was forgotten before."""
-    body = BODIES["register_subject"]
-    name = uuid4().hex
-    return {**body, "identity": {**body["identity"], "family_name": name, "email": f"{name}@example.org"}}
-
-
-def _forgotten(copy: _Copy, person: _Person, pool: ThreadPoolExecutor) -> tuple[float, float]:
+def _forgotten(copy: _Copy, pool: ThreadPoolExecutor) -> tuple[float, float]:
     """Return the ms from approval until the last process refused, and until the certificate was there."""
-    case, certificate = f"/v1/cases/{person.case_id}", f"/v1/requests/{person.request_id}/certificate"
+    subject_id = register(copy.service)
+    case = f"/v1/cases/{open_case(copy.service, subject_id)}"
+    person = preview(copy.service, subject_id)
+    certificate = f"/v1/requests/{person.request_id}/certificate"
     for port in copy.ports:
         _until(port, case, copy.reader, _shows)
-    ids = {"subject_id": person.subject_id, "request_id": person.request_id}
-    second = _caller("p2", "privacy_officer", "rights")
-    copy.service.execute("approve_erasure", second, ids, {"preview_id": person.preview_id})
+    person.approve(copy.service)
     approved = time.monotonic()
     refused = [pool.submit(_until, port, case, copy.reader, _refuses) for port in copy.ports]
     certified = pool.submit(_until, copy.ports[0], certificate, copy.officer, _succeeds)

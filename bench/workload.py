@@ -33,6 +33,10 @@ class _Maker:
     def id(self) -> UUID:
         return UUID(int=self._random.getrandbits(128), version=4)
 
+    def go_on(self, stream: UUID, version: int) -> None:
+        """Take a stream to have this version."""
+        self._versions[stream] = version
+
     def chance(self, share: float) -> bool:
         return self._random.random() < share
 
@@ -92,6 +96,15 @@ def events(count: int, seed: int = 1) -> Iterator[NewEvent]:
             continue
         made += 1
         yield event
+
+
+def notes(subject: UUID, case: UUID, after: int, count: int) -> Iterator[NewEvent]:
+    """Yield ``count`` notes of one case, for its stream's versions from ``after`` + 1."""
+    maker = _Maker(case.int)
+    maker.go_on(case, after)
+    scope = maker.id()
+    for _ in range(count):
+        yield maker.event("NoteAdded", case, subject, {"note_id": str(maker.id())}, ("note", scope))
 
 
 def _person(maker: _Maker) -> Iterator[NewEvent]:
