@@ -19,6 +19,8 @@ from domain.errors import SettingInvalid
 from vault.keyring_location import Folders, KeyringLocation, parse
 
 RUNTIME_FILE = "runtime.json"
+PREFIX = "CASEKEEPER_"
+"""Of the environment variable of each setting."""
 DATABASES = ("events_dsn", "views_dsn", "keys_dsn")
 
 
@@ -176,7 +178,7 @@ class Settings:
 
 def variable(field: str) -> str:
     """Return the environment variable of a field of :class:`Settings`."""
-    return f"CASEKEEPER_{field.upper()}"
+    return f"{PREFIX}{field.upper()}"
 
 
 def _runtime_environment(home: Path) -> dict[str, str]:

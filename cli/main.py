@@ -42,6 +42,15 @@ class LazyGroup(click.Group):
         """Return the names of the commands."""
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command meant. Raises ``NoSuchCommand``, which names those that look alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
         if cmd_name not in COMMANDS:
@@ -86,7 +95,7 @@ def main() -> None:
 
 
 def _hint(error: Exception) -> str:
-    """Return what to do about an outage where no server is known at all: nothing runs in this home."""
+    """Return what to do about an outage; where no server is known at all nothing runs in this home."""
     if not isinstance(error, RetriableError):
         return ""
     try:
@@ -94,7 +103,7 @@ def _hint(error: Exception) -> str:
     except (CasekeeperError, ValueError, KeyError):
         return ""
     if settings.events_dsn or settings.keys_dsn:
-        return ""
+        return " (try again; casekeeper doctor says what does not answer)"
     return f" (no copy runs in {settings.home_path}: start it with casekeeper up, or set CASEKEEPER_HOME to its folder)"
 
 

@@ -9,7 +9,7 @@ import click
 
 from application.settings import Settings
 from ops.health import ready_report
-from ops.runtime import RecordedProcess, Runtime
+from ops.runtime import RecordedProcess, Runtime, is_held
 
 
 @click.command("status")
@@ -30,12 +30,17 @@ def command(as_json: bool) -> None:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """Return ``{"ready", "url", "kafka", "processes", "views", "degraded"}`` of the copy in this home."""
+    """Return ``{"ready", "home", "held", "url", "kafka", "processes", "views", "degraded"}`` of the copy in this home.
+
+    ``held``: whether a supervisor is at work there, which may be on its way up or down.
+    """
     runtime = Runtime.read(settings.home_path)
     url = _url(settings, runtime)
     report = (ready_report(url) if url else None) or {}
     return {
         "ready": report.get("ready") is True,
+        "home": str(settings.home_path),
+        "held": is_held(settings.home_path),
         "url": url,
         "kafka": settings.kafka,
         "processes": [_process(process) for process in runtime.processes] if runtime else [],
@@ -58,8 +63,8 @@ def _process(process: RecordedProcess) -> dict[str, Any]:
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    if not report["processes"] and not report["ready"]:
-        return ["not running: start it with casekeeper up"]
+    if not report["url"] and not report["ready"]:
+        return [_not_there(report)]
     lines = [f"{_state(report)}  {report['url']}  kafka {report['kafka']}"]
     lines += [
         f"  process {row['name']:<12} {row['state']:<9} pid {row['pid']}  restarts {row['restarts']}"
@@ -68,6 +73,12 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [_view(row) for row in report["views"]]
     lines += [f"  degraded: {what}" for what in report["degraded"]]
     return lines
+
+
+def _not_there(report: dict[str, Any]) -> str:
+    if report["held"]:
+        return f"starting or stopping in {report['home']}: look again, or in its logs"
+    return f"not running in {report['home']}: start it with casekeeper up, or set CASEKEEPER_HOME to the folder of one"
 
 
 def _state(report: dict[str, Any]) -> str:

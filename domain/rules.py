@@ -18,7 +18,9 @@ class Rule:
 SUBJECT_FENCED = Rule("subject-erased", "7.2", "The person's data is erased or being erased", 410)
 IDENTITY_ERASED = Rule("identity-erased", "7.2", "The person's identity is erased: they are registered anew", 410)
 REGISTRATION_NEEDS_REVIEW = Rule(
-    "registration-needs-review", "7.2", "A privacy officer decides about this registration"
+    "registration-needs-review",
+    "7.2",
+    "A privacy officer decides about this registration, and enters whom they have looked at as reviewed",
 )
 POLICY_UNKNOWN = Rule("policy-version-unknown", "8", "No such policy version is in force", 422)
 

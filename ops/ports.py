@@ -69,6 +69,12 @@ def answers(port: int, host: str = LOOPBACK, seconds: float = 1.0) -> bool:
         return False
 
 
+def answers_at(server: str) -> bool:
+    """Tell whether somebody accepts TCP connections at ``host:port``; no, where that is not its form."""
+    host, _, port = server.strip().rpartition(":")
+    return port.isdigit() and answers(int(port), host.strip("[]"))
+
+
 def _read(file: Path) -> int | None:
     try:
         return int(file.read_text())

@@ -44,6 +44,16 @@ def locked(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(home: Path) -> bool:
+    """Tell whether a supervisor holds the home, without taking its lock for a moment, which could be in one's way."""
+    try:
+        file = (home / "lock").stat().st_ino
+    except FileNotFoundError:
+        return False
+    held = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return any(lock[1] == "FLOCK" and lock[5].endswith(f":{file}") for lock in held)
+
+
 @dataclass(frozen=True)
 class RecordedProcess:
     """One supervised process: ``state`` is running, waiting (to be restarted), finished, failed or stopped."""

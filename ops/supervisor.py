@@ -114,7 +114,7 @@ class Supervisor:
             self._wait_for_end(chosen, waited)
         for kept in chosen:
             if kept.process.poll() is None:
-                self._say(f"{kept.service.name} did not stop in time: killed")
+                self._say(f"{kept.service.name} did not stop in time: killed; nothing acknowledged is lost")
                 kept.process.kill()
             kept.process.wait()
             end_session(kept.process.pid, self._run_id)

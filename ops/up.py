@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Callable
 
-from application.settings import RUNTIME_FILE, Settings
+from application.settings import RUNTIME_FILE, Settings, variable
 from ops import logs
 from ops.errors import LocalServerError
 from ops.files import private_folder
 from ops.health import says_ready
 from ops.leftovers import end_left_overs
+from ops.ports import answers_at
 from ops.processes import ProcessIdentity
 from ops.runtime import RecordedProcess, Runtime, locked
 from ops.servers import SERVER_NAMES, LocalServers
@@ -77,7 +78,7 @@ class Run:
         servers.wait_for_broker(self._check)
         self._runtime.environment = plan.shared_environment()
         self._runtime.url, self._runtime.metrics = plan.url, plan.metrics
-        self._say("PostgreSQL and Kafka answer, schemas are current")
+        self._say(_answering(settings))
         for service in plan.workers():
             self._supervisor.start(service)
         if not self._supervisor.watch(self._ready_check(plan.url)):
@@ -154,3 +155,12 @@ class Run:
         self._runtime.supervisor = self._runtime.supervisor or ProcessIdentity.of(os.getpid())
         self._runtime.processes = processes
         self._runtime.write(self._home)
+
+
+def _answering(settings: Settings) -> str:
+    """Return what can be relied on by now. Without its brokers the service starts, and takes writes, all the same."""
+    servers = settings.kafka.split(",") if settings.kafka else []
+    if servers and not any(answers_at(server) for server in servers):
+        how = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
+        return f"PostgreSQL answers, schemas are current; no answer from Kafka ({settings.kafka}): {how}"
+    return "PostgreSQL and Kafka answer, schemas are current"

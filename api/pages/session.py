@@ -42,7 +42,7 @@ class DevPerson:
 
 DEV_PEOPLE = (
     DevPerson("case_manager", "Case manager", "a1", "case_manager", "casework", "works the cases"),
-    DevPerson("privacy_officer", "Privacy officer", "p1", "privacy_officer", "rights", "answers people's requests"),
+    DevPerson("privacy_officer", "Privacy officer", "p1", "privacy_officer", "rights", "sees cases and certificates"),
     DevPerson("regulator", "Regulator", "r1", "regulator", "audit", "sees facts, not content"),
 )
 

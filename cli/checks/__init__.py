@@ -18,6 +18,7 @@ from cli.checks.keyring import keyring
 from cli.checks.machine import disk, java, maven, swap
 from cli.checks.server_logs import server_logs
 from cli.checks.stores import admission, migrations
+from cli.checks.variables import variables
 from cli.checks.workers import api, workers
 from domain.errors import CasekeeperError
 
@@ -41,8 +42,9 @@ CHECKS: dict[str, Check] = {
     "swap": swap,
     "java": java,
     "maven": maven,
+    "variables": variables,
 }
-SENDS_NO_SECRET = ("certificates", "disk", "swap", "java", "maven")
+SENDS_NO_SECRET = ("certificates", "disk", "swap", "java", "maven", "variables")
 """Checks that send no secret anywhere."""
 
 

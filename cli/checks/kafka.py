@@ -12,7 +12,7 @@ from consumers.probe import TopicFault
 from consumers.published import MAC_SECRET, RecordMac
 from consumers.tail import GLANCE
 from domain.errors import CasekeeperError, KafkaUnavailable, SettingInvalid
-from ops.ports import answers
+from ops.ports import answers_at
 from store.log import EventLog
 from vault.installation import inspect
 
@@ -25,7 +25,7 @@ def kafka(settings: Settings) -> Iterator[Finding]:
     if not settings.kafka:
         yield Finding("kafka", "warning", "not running", "casekeeper up starts a local broker")
         return
-    silent = [server for server in settings.kafka.split(",") if not _reachable(server)]
+    silent = [server for server in settings.kafka.split(",") if not answers_at(server)]
     advice = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
     if silent:
         lost = len(silent) == len(settings.kafka.split(","))
@@ -144,8 +144,3 @@ def _mac(settings: Settings) -> RecordMac | None:
 def _head(settings: Settings) -> int:
     with EventLog(settings.events_dsn, readers=1) as log:
         return log.head()
-
-
-def _reachable(server: str) -> bool:
-    host, _, port = server.strip().rpartition(":")
-    return port.isdigit() and answers(int(port), host.strip("[]"))

@@ -23,6 +23,7 @@ from cli import status
 from cli.main import COMMANDS
 from cli.setting_list import HIDDEN, listed_settings, masked_dsn, masked_keyring
 from consumers.topics import ensure_topics
+from ops.runtime import locked
 from store.log import EventLog
 from vault.vault import Vault
 
@@ -64,12 +65,38 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     assert "No such command 'frobnicate'" in done.stderr
 
 
+def test_a_mistyped_command_is_told_apart(tmp_path: Path) -> None:
+    assert "Did you mean 'status'" in casekeeper(tmp_path, "statsu").stderr
+
+
+def test_doctor_names_a_variable_that_is_no_setting(tmp_path: Path) -> None:
+    said = casekeeper(tmp_path, "doctor", CASEKEEPER_PROT="1").stdout
+
+    assert "note   variables    CASEKEEPER_PROT is no setting: did you mean CASEKEEPER_PORT?\n" in said
+    assert said.count("is no setting") == 1
+
+
+def test_status_names_the_home_and_tells_starting_from_not_running(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = casekeeper(home, "status")
+    with locked(home):
+        meanwhile = casekeeper(home, "status")
+    after = casekeeper(home, "status")
+
+    assert (before.returncode, meanwhile.returncode) == (1, 1)
+    assert before.stdout.startswith(f"not running in {home}: ")
+    assert meanwhile.stdout.startswith(f"starting or stopping in {home}: ")
+    assert after.stdout == before.stdout
+
+
 def test_status_of_a_home_where_nothing_runs(tmp_path: Path) -> None:
     done = casekeeper(tmp_path, "status", "--json")
 
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "ready": False,
+        "home": str(tmp_path),
+        "held": False,
         "url": "",
         "kafka": "",
         "processes": [],

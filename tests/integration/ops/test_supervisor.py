@@ -121,7 +121,7 @@ def test_a_child_that_does_not_hear_sigterm_is_killed_after_its_time(stage: Stag
 
     stage.supervisor.stop()
 
-    assert stage.said == ["deaf did not stop in time: killed"]
+    assert stage.said == ["deaf did not stop in time: killed; nothing acknowledged is lost"]
     identity = stage.recorded("deaf").identity
     assert identity is not None
     assert not identity.is_running()
