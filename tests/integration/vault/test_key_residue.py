@@ -10,6 +10,7 @@ from vault_people import all_open, seal_fact, seal_people
 
 from domain.errors import Tampered
 from domain.sealed import KeyScope
+from vault import tree_rows
 from vault.nodes import OpenedTree
 from vault.sealing import SealedValue, event_key, unseal
 
@@ -56,32 +57,39 @@ def test_no_surviving_key_opens_an_old_row_of_a_destroyed_person_and_the_old_roo
     assert all_open(keys.open(), [fact for fact in facts if fact not in doomed])
 
 
-def test_rows_written_by_an_abandoned_rotation_open_nothing_later(keys, vault, tmp_path):
+def test_rows_written_by_an_abandoned_rotation_open_nothing_later(keys, vault, monkeypatch):
     """What a rolled-back rotation wrote hangs from a root key that must never come back."""
     facts = seal_people(vault, 6, ("medical",))
     first, second = facts[0], facts[1]
+    _, scopes = all_rows(keys, vault)
+    genuine, written = tree_rows.update_nodes, []
 
     class StopError(Exception):
         pass
 
-    def stop(step: str) -> None:
-        if step == "root created":
-            raise StopError
+    def write_and_stop(cursor, nodes):
+        genuine(cursor, nodes)
+        written.extend(nodes)
+        raise StopError
 
-    try:
-        keys.open(after_step=stop).destroy(uuid4(), AT, [first.subject_id], [])
-    except StopError:
-        abandoned = set(keys.roots())
+    with monkeypatch.context() as patch:
+        patch.setattr(tree_rows, "update_nodes", write_and_stop)
+        with pytest.raises(StopError):
+            keys.open().destroy(uuid4(), AT, [first.subject_id], [])
+    abandoned = set(keys.roots())
+    assert sum(opened_by(keys_of_today(keys, vault), node, scopes) for node in written) == 1, "the top, by its root"
     destruction = keys.open().destroy(uuid4(), AT, [second.subject_id], [])
 
     [root] = keys.roots()
     assert len(abandoned) == 2
     assert root not in abandoned
     assert destruction.scope_ids == [second.scope_id]
+    today = keys_of_today(keys, vault)
+    assert [opened_by(today, node, scopes) for node in written] == [0] * len(written)
     assert all_open(keys.open(), [fact for fact in facts if fact is not second])
 
 
-def test_old_rows_put_back_by_hand_do_not_bring_a_person_back(keys, vault, tmp_path):
+def test_old_rows_put_back_by_hand_do_not_bring_a_person_back(keys, vault):
     facts = seal_people(vault, 6, ("medical",))
     doomed = facts[2]
     keys.sql("CREATE TABLE kept AS SELECT * FROM key_node WHERE %s IN (node_id, parent_id)", doomed.subject_id)
