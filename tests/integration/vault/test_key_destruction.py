@@ -6,7 +6,7 @@ from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import InvalidInput, KeyNeverExisted, Tampered
 from domain.sealed import Erased, KeyScope
-from vault.forgetting import STEPS
+from vault.forgetting import OLD_ROOT_DESTROYED, STEPS
 from vault.nodes import OpenedTree
 from vault.primitives import SecretKey
 from vault.tree_rows import paths
@@ -90,13 +90,18 @@ def test_fingerprints_are_those_of_the_destroyed_keys(vault, keys):
     }
 
 
-def test_destroyed_at_is_when_the_old_root_was_gone(vault):
-    subject = seal_fact(vault, uuid4()).subject_id
-    before = datetime.now(UTC)
+def test_destroyed_at_is_when_the_old_root_was_gone(keys, vault):
+    subject, gone = seal_fact(vault, uuid4()).subject_id, []
 
-    destruction = vault.destroy(uuid4(), AT, [subject], [])
+    def look(step: str) -> None:
+        if step == OLD_ROOT_DESTROYED:
+            gone.extend(keys.sql("SELECT clock_timestamp()"))
 
-    assert before - timedelta(seconds=1) <= destruction.destroyed_at <= datetime.now(UTC) + timedelta(seconds=1)
+    destruction = keys.open(after_step=look).destroy(uuid4(), AT, [subject], [])
+
+    [(root_gone_at,)] = gone
+    [(now,)] = keys.sql("SELECT clock_timestamp()")
+    assert root_gone_at <= destruction.destroyed_at <= now
 
 
 def test_the_keyring_holds_one_root_key_after_each_destruction(keys, vault):
