@@ -191,7 +191,7 @@ def test_one_that_is_closed_leaves_no_descriptor_open(keys):
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
-def test_one_whose_connection_breaks_lets_go_and_enters_itself_again(keys, vault, holders):
+def test_one_that_is_no_longer_entered_lets_go_and_enters_itself_again(keys, vault, holders):
     fact = seal_fact(vault, uuid4())
     [reader] = holders(1)
     assert reader.open(fact.field) == fact.value
