@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from mount_namespace import NAMESPACE, possible
 from vault_keys import Keys
 
 from ops.ports import free_port
@@ -27,21 +27,12 @@ from ops.processes import end_child
 from tests.keyrings import of_files
 from vault.vault import Vault
 
-NAMESPACE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
 FULL = (
     'mount -t tmpfs -o size=64k,mode=700 none "$0" && { cp -p "$1"/*.key "$0" || true; }; '
     'cat /dev/zero >"$0/ballast" || true'
 )
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
 COMMANDS = ("api", "worker", "doctor")
-
-
-def possible() -> bool:
-    """Return whether a file system can be mounted in a namespace here."""
-    with suppress(FileNotFoundError):
-        mounting = [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]
-        return subprocess.run(mounting, capture_output=True, check=False).returncode == 0
-    return False
 
 
 @dataclass(frozen=True)

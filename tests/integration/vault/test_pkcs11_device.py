@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 import pkcs11
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from mount_namespace import NAMESPACE, possible
 from pkcs11 import Attribute, KeyType, ObjectClass
 
 from domain.errors import KeyringMismatch, KeysUnavailable
@@ -26,15 +27,6 @@ from vault.primitives import SecretKey
 OURS = UUID("12345678-1234-4234-8234-123456789abc")
 CLONE = Path(__file__).resolve().parents[3]
 FULL_TOKEN = Path(__file__).with_name("full_token.py")
-NAMESPACE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
-
-
-def possible() -> bool:
-    """Return whether a file system can be mounted in a namespace here."""
-    mounting = [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]
-    with suppress(FileNotFoundError):
-        return subprocess.run(mounting, capture_output=True, check=False).returncode == 0
-    return False
 
 
 @pytest.fixture

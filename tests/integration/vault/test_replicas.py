@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -13,8 +12,8 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from test_pkcs11_device import CLONE, NAMESPACE, possible
-from vault_keys import Keys
+from mount_namespace import NAMESPACE, possible
+from vault_keys import KILLED, Keys, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import KeyringMismatch, KeysUnavailable
@@ -26,7 +25,7 @@ from vault.vault import MIGRATIONS
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
 OURS = UUID("12345678-1234-4234-8234-123456789abc")
-KILLED = 9
+CLONE = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -201,7 +200,7 @@ def test_a_start_with_one_away_reads_and_erases_when_it_is_back(replicated, fold
     assert [roots(folder) for folder in folders] == [[2], [2]]
 
 
-def test_an_empty_folder_is_filled_only_where_the_operator_says_it_is_new(replicated, folders, tmp_path):
+def test_an_empty_folder_is_filled_only_where_the_operator_says_it_is_new(replicated, folders):
     vault = replicated.open()
     fact, other = seal_fact(vault, uuid4()), seal_fact(vault, uuid4())
     vault.secret("kept")
@@ -275,10 +274,7 @@ def killed_between(folder: Path, method: str, work) -> None:
         work()
         os._exit(0)
 
-    process = multiprocessing.get_context("fork").Process(target=die)
-    process.start()
-    process.join(60)
-    assert process.exitcode == KILLED
+    assert in_a_child(die) == KILLED
 
 
 @pytest.mark.parametrize("at", ["put_root", "destroy_root"])
