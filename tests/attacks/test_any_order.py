@@ -101,7 +101,7 @@ class KeysMachine(RuleBasedStateMachine):
 
     @invariant()
     def one_root(self) -> None:
-        assert len(list(self._keys.folder.glob("root-*.key"))) <= 1
+        assert len(self._keys.roots()) == 1
 
     def teardown(self) -> None:
         for fact in self._facts:
