@@ -26,7 +26,6 @@ _CLEAR = (
 _RAW = {"recipient.address": people.AddressSchema}
 """Fields that the schema checks by hand, and by which schema."""
 _NOT_PERSONAL = frozenset({"public_key"})
-_PARTS = (wire.Text, casework.TextOrObject, wire.PartialDate, wire.TimeZone)
 
 
 class Canaries:
@@ -105,7 +104,7 @@ def with_free_text() -> set[str]:
             return any(has(inner) for inner in field.schema.load_fields.values())
         if isinstance(field, fields.List):
             return has(field.inner)
-        return isinstance(field, (*_PARTS, fields.Raw)) or not isinstance(field, _CLEAR)
+        return not isinstance(field, _CLEAR)
 
     return {
         name
