@@ -27,7 +27,7 @@ from tests.attacks.backups import archived, flush, take_base_backup
 from tests.attacks.canaries import Canaries, spellings, with_free_text
 from tests.attacks.conftest import Tell
 from tests.attacks.disk import Found, everything
-from tests.attacks.telling import Door, Told, provoke_over_http, provoke_over_inbox
+from tests.attacks.story import Door, Story, provoke_over_http, provoke_over_inbox
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.reading_topics import TOPICS, messages, published
 from tests.keyrings import of_files
@@ -125,9 +125,9 @@ def test_no_canary_is_kept_anywhere_before_or_after_forgetting(attacked: Copy, t
     watched, canaries = Watched(attacked, tmp_path), Canaries()
     letters = len(messages(attacked, TOPICS[3]))
     with watched.archived(), through_inbox(attacked) as (door, client, registered):
-        stories = [Told(attacked, canaries), Told(attacked, canaries, door)]
+        stories = [Story(attacked, canaries), Story(attacked, canaries, door)]
         for story in stories:
-            story.tell()
+            story.live()
             assert story.read() > 15
         refused = provoke_over_http(attacked, canaries, stories[0])
         refused += provoke_over_inbox(client, canaries, stories[1], registered)
@@ -141,10 +141,10 @@ def test_no_canary_is_kept_anywhere_before_or_after_forgetting(attacked: Copy, t
         watched.back_up("backup-after")
         after, searched = search(watched.kept("backup-after"), canaries)
         tell(f"after forgetting: {in_words(searched)}")
-    told = set().union(*(story.operations for story in stories))
+    lived = set().union(*(story.operations for story in stories))
 
     assert (before, after) == ([], [])
-    assert with_free_text() <= told, "an operation that can carry text was not told"
+    assert with_free_text() <= lived, "an operation that can carry text is in no story"
     assert sealed_on_topic(attacked) == sealed_fields(), "a sealed field never came by"
 
 

@@ -42,7 +42,7 @@ Door = Callable[[Who, str, Mapping[str, str], Mapping[str, Any]], Mapping[str, A
 """Does one operation (caller, name, ids, body) and returns its answer."""
 
 
-class Told:
+class Story:
     """One person's story; ``operations``: those that were done, ``ids``: what they made."""
 
     def __init__(self, copy: Copy, canaries: Canaries, inbox: Door | None = None) -> None:
@@ -68,7 +68,7 @@ class Told:
         if "recipient_id" in answer:
             self.ids["recipient_id"] = str(answer["recipient_id"])
 
-    def tell(self) -> None:
+    def live(self) -> None:
         """Do every operation that can say something about a person, but for the erasure."""
         notice = {"policy_version": "1"}
         self.do("register_subject", INTAKE_SERVICE, "subject_id", notice=notice)
@@ -129,9 +129,9 @@ class Told:
         self.do("request_disclosure", MANAGER, "disclosure_id", inbox=False, **where, **what)
 
 
-def provoke_over_http(copy: Copy, canaries: Canaries, told: Told) -> int:
+def provoke_over_http(copy: Copy, canaries: Canaries, story: Story) -> int:
     """Call with everything that is wrong, canaries in all of it; return how many calls were refused."""
-    word, plain, ids = canaries.text, canaries.plain, told.ids
+    word, plain, ids = canaries.text, canaries.plain, story.ids
     person = canaries.body("register_subject", notice={"policy_version": "1"})
     long = word("long") * 40_000
     note = f"/v1/cases/{ids['case_id']}/notes"
@@ -186,9 +186,9 @@ def _raw(copy: Copy, canaries: Canaries) -> list[int]:
     return statuses
 
 
-def provoke_over_inbox(client: Client, canaries: Canaries, told: Told, registered: Mapping[str, Any]) -> int:
+def provoke_over_inbox(client: Client, canaries: Canaries, story: Story, registered: Mapping[str, Any]) -> int:
     """Publish what is refused, and what becomes a dead letter; return how many messages that were."""
-    word, ids = canaries.text, told.ids
+    word, ids = canaries.text, story.ids
     person = canaries.body("register_subject", notice={"policy_version": "1"})
     refused = [
         client.publish("register_subject", {**person, word("unknown name"): word("unknown value")}, actor="web-forms"),
