@@ -30,15 +30,15 @@ from domain.sealed import Erased, KeyScope, SealedField
 from ops.postgres import Cluster
 from ops.roles import KEYS
 from tests.attacks.conftest import Tell
+from tests.callers import Who
 from tests.e2e.copy_of_service import Copy
 from tests.e2e.journey import (
     INTAKE_SERVICE,
     MANAGER,
-    OFFICER,
     RIGHTS_SERVICE,
-    SECOND_OFFICER,
     Markers,
     find_erased,
+    forgotten,
     intake_body,
     subject_body,
 )
@@ -80,7 +80,7 @@ class Gone:
             yield opened
 
     def events(self) -> int:
-        """Return how many events about the person's data there are: reads of them are recorded, and are not."""
+        """Return how many events about the person's data there are: reads are recorded, too, and not counted."""
         about = [r for _, r in published(self.copy) if str(self.subject) in r["subject_ids"]]
         return sum(record["type"] != "AccessRecorded" for record in about)
 
@@ -113,18 +113,12 @@ def made_and_forgotten(copy: Copy, folder: Path) -> Gone:
 
 def forget(copy: Copy, subject: str) -> str:
     """Have a person forgotten and return the certificate's id."""
-    wish = {"right": "erasure", "scope": {"categories": None, "case_ids": None}, "channel": "web"}
-    request = copy.call(RIGHTS_SERVICE, "POST", f"/v1/subjects/{subject}/requests", wish).body["id"]
-    path = f"/v1/requests/{request}"
-    copy.call(OFFICER, "POST", f"{path}/verification", {"method": "telephone", "outcome": "verified"})
-    preview = copy.call(OFFICER, "GET", f"{path}/preview").body["preview_id"]
-    copy.call(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
 
-    def certificate() -> str | None:
-        reply = copy.call(OFFICER, "GET", f"{path}/certificate")
-        return reply.body["certificate_id"] if reply.status == 200 else None
+    def call(who: Who, method: str, path: str, body: Any) -> tuple[int, Any]:
+        reply = copy.call(who, method, path, body)
+        return reply.status, reply.body
 
-    return until(certificate, 60, "the certificate")
+    return forgotten(call, subject)
 
 
 def by_hand(cluster: Cluster, *statements: Any) -> None:

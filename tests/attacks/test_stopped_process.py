@@ -19,6 +19,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,11 +33,10 @@ from tests.attacks.conftest import Tell
 from tests.e2e.journey import (
     INTAKE_SERVICE,
     MANAGER,
-    OFFICER,
     RIGHTS_SERVICE,
-    SECOND_OFFICER,
     Markers,
     find_erased,
+    forgotten,
     intake_body,
     subject_body,
 )
@@ -107,18 +107,7 @@ class Stage:
 
     def forget(self, subject: str) -> str:
         """Have a person forgotten, up to the certificate, and return its id."""
-        body = {"right": "erasure", "scope": {"categories": None, "case_ids": None}, "channel": "web"}
-        request = self.did(RIGHTS_SERVICE, "POST", f"/v1/subjects/{subject}/requests", body)["id"]
-        path = f"/v1/requests/{request}"
-        self.did(OFFICER, "POST", f"{path}/verification", {"method": "telephone", "outcome": "verified"})
-        preview = self.did(OFFICER, "GET", f"{path}/preview")["preview_id"]
-        self.did(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
-
-        def certificate() -> Any:
-            status, answer = self.call(self.other, OFFICER, "GET", f"{path}/certificate")
-            return answer["certificate_id"] if status == 200 else None
-
-        return until(certificate, 60, "the certificate")
+        return forgotten(partial(self.call, self.other), subject)
 
     def stopped_during(
         self, server: Server, who: tuple[str, str, str], method: str, path: str, body: Any = None

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, RIGHTS_SERVICE, SECOND_MANAGER, SECOND_OFFICER
+from tests.callers import INTAKE_SERVICE, MANAGER, OFFICER, RIGHTS_SERVICE, SECOND_MANAGER, SECOND_OFFICER, Who
 from tests.e2e.copy_of_service import Copy, Reply
+from tests.waiting import until
 
 
 @dataclass
@@ -261,6 +262,31 @@ def _all_items(copy: Copy, listed: Reply) -> list[dict[str, Any]]:
         listed = copy.call(MANAGER, "GET", f"/v1/cases?cursor={listed.body['next']}")
         items += listed.body["items"]
     return items
+
+
+def forgotten(call: Callable[[Who, str, str, Any], tuple[int, Any]], subject: str) -> str:
+    """Have a whole person forgotten, up to the certificate, and return its id.
+
+    ``call`` (caller, method, path, body) returns status and body of the answer.
+    """
+
+    def did(who: Who, method: str, path: str, body: Any = None) -> Any:
+        status, answer = call(who, method, path, body)
+        assert 200 <= status < 300, (status, answer)
+        return answer
+
+    wish = {"right": "erasure", "scope": {"categories": None, "case_ids": None}, "channel": "web"}
+    request = did(RIGHTS_SERVICE, "POST", f"/v1/subjects/{subject}/requests", wish)["id"]
+    path = f"/v1/requests/{request}"
+    did(OFFICER, "POST", f"{path}/verification", {"method": "telephone", "outcome": "verified"})
+    preview = did(OFFICER, "GET", f"{path}/preview")["preview_id"]
+    did(SECOND_OFFICER, "POST", f"{path}/approval", {"preview_id": preview})
+
+    def certificate() -> str | None:
+        status, answer = call(OFFICER, "GET", f"{path}/certificate", None)
+        return answer["certificate_id"] if status == 200 else None
+
+    return until(certificate, 60, "the certificate")
 
 
 def find_erased(body: Any) -> list[dict[str, Any]]:
