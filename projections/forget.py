@@ -25,7 +25,7 @@ from domain.vocabulary import VIEWS
 from projections.base import PURGE
 from projections.purges import reported
 from projections.read_model import Handlers, ReadModel
-from projections.rows import first, rows
+from projections.rows import rows
 from projections.writes import Statement, Writes
 
 REPEAT_SECONDS = 10.0
@@ -42,10 +42,7 @@ CREATE TABLE view_forget_sagas (
     stepped_at timestamptz NOT NULL,
     cause uuid NOT NULL,
     certificate_id uuid,
-    approved_position bigint,
-    fenced_position bigint,
-    destroyed_position bigint,
-    certified_position bigint
+    approved_position bigint
 );
 CREATE TABLE view_forget_certificates (
     certificate_id uuid PRIMARY KEY,
@@ -60,10 +57,7 @@ _NOTE = Statement(
 INSERT INTO view_forget_sagas AS saga SELECT * FROM jsonb_populate_recordset(NULL::view_forget_sagas, %s)
 ON CONFLICT (request_id) DO UPDATE
 SET step = excluded.step, stepped_at = excluded.stepped_at, cause = excluded.cause,
-    certificate_id = coalesce(excluded.certificate_id, saga.certificate_id),
-    fenced_position = coalesce(excluded.fenced_position, saga.fenced_position),
-    destroyed_position = coalesce(excluded.destroyed_position, saga.destroyed_position),
-    certified_position = coalesce(excluded.certified_position, saga.certified_position)
+    certificate_id = coalesce(excluded.certificate_id, saga.certificate_id)
 """,
 )
 
@@ -106,7 +100,7 @@ def _comes_to(step: str) -> Callable[[Record, Writes], None]:
             "stepped_at": record.occurred_at,
             "cause": record.event_id,
             "certificate_id": record.data.get("certificate_id"),
-            **({} if step == "withheld" else {f"{step}_position": record.position}),
+            **({"approved_position": record.position} if step == "approved" else {}),
         }
         writes.add(_NOTE, row["request_id"], row)
 
@@ -123,7 +117,7 @@ class Forget(ReadModel):
     """Erasures in progress. Never parks: an erasure that cannot go on holds up nothing else, and is not set aside."""
 
     name = "forget"
-    version = 3
+    version = 4
     tables = _TABLES
     parks = False
     handlers: ClassVar[Handlers] = {
@@ -204,16 +198,14 @@ def _noted(errors: dict[UUID, CasekeeperError], saga: Mapping[str, Any]) -> Iter
         errors[UUID(saga["id"])] = error
 
 
-_COLUMNS = """
-request_id AS id, subject_id, step, cause, certificate_id,
-approved_position, fenced_position, destroyed_position, certified_position
-"""
-
-
 def unfinished(cursor: Cursor) -> list[dict[str, Any]]:
-    """Return the erasures that are not certified yet, as :func:`progress` gives them; the oldest approval first."""
+    """Return the erasures that go on and are not certified yet, the oldest approval first.
+
+    ``{"id", "subject_id", "step", "cause", "certificate_id"}`` each; ``step`` is the last that was done: ``approved``,
+    ``fenced`` or ``destroyed``, and ``cause`` the event of it. One that is withheld, until a hold is released, is none.
+    """
     cursor.execute(
-        f"SELECT {_COLUMNS} FROM view_forget_sagas "  # noqa: S608
+        "SELECT request_id AS id, subject_id, step, cause, certificate_id FROM view_forget_sagas "
         "WHERE step NOT IN ('certified', 'withheld') ORDER BY approved_position"
     )
     return rows(cursor)
@@ -226,17 +218,6 @@ def waiting(cursor: Cursor) -> dict[str, tuple[int, datetime]]:
         "WHERE step NOT IN ('certified', 'withheld') GROUP BY step"
     )
     return {step: (many, oldest.astimezone(UTC)) for step, many, oldest in cursor.fetchall()}
-
-
-def progress(cursor: Cursor, request_id: UUID) -> dict[str, Any] | None:
-    """Return how far an erasure is, or ``None`` when none was approved on this request.
-
-    ``{"id", "subject_id", "step", "cause", "certificate_id", "approved_position", "fenced_position",
-    "destroyed_position", "certified_position"}``; ``step`` is the last that was done: ``approved``, ``withheld`` (until
-    a hold is released), ``fenced``, ``destroyed`` or ``certified``.
-    """
-    cursor.execute(f"SELECT {_COLUMNS} FROM view_forget_sagas WHERE request_id = %s", (str(request_id),))  # noqa: S608
-    return first(cursor)
 
 
 def request_of(cursor: Cursor, certificate_id: UUID) -> UUID | None:
