@@ -40,11 +40,6 @@ def new_nonce() -> bytes:
     return secrets.token_bytes(NONCE_BYTES)
 
 
-def hkdf_sha256(key: bytes, info: bytes, length: int = KEY_BYTES, salt: bytes = b"") -> bytes:
-    """Return ``length`` bytes derived from a key (RFC 5869, extract and expand). Raises ``ValueError`` past 8160."""
-    return hkdf_expand(hkdf_extract(key, salt), info, length)
-
-
 def hkdf_extract(key: bytes, salt: bytes = b"") -> bytes:
     """Return the 32-byte pseudorandom key of an input key (RFC 5869, 2.2)."""
     return HKDF.extract(_SHA256, salt or None, key)
@@ -106,7 +101,7 @@ class SecretKey:
         return SecretKey(decrypt(self._bytes, wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated))
 
     def exposed(self) -> bytes:
-        """Return the bytes themselves, for a device that is to wrap them."""
+        """Return the bytes themselves, for a device that is to wrap them or a replica that is to hold them."""
         return self._bytes
 
     def derive(self, info: bytes, length: int = KEY_BYTES) -> bytes:
