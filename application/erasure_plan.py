@@ -23,7 +23,7 @@ def plan_erasure(vault: Vault, policy: PolicyVersion, subject: Subject, request_
     erasable: list[UUID] = []
     withheld: dict[UUID, str] = {}
     gone: list[UUID] = []
-    for row in sorted(vault.scopes_of(subject.id), key=lambda row: row.scope_id):
+    for row in vault.scopes_of(subject.id):
         if not request.concerns(row.scope_id, row.scope):
             continue
         if row.state == "destroyed" or row.scope_id in subject.fenced_scopes:
