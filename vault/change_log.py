@@ -11,17 +11,15 @@ the length known to the cluster must be among the notes that wait. If it is not,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from domain.errors import KeyringMismatch, KeysUnavailable
 from vault import change_rows, tree_rows
 from vault.change_file import FORMAT, ChangeFolder, Frame, Mark
-from vault.connections import Connections, transaction, unavailable
+from vault.connections import Connections, transaction
 
 MARK_TAKEN = "mark taken"
 APPENDED = "appended"
@@ -50,7 +48,7 @@ class ChangeLog:
         Raises ``KeyringMismatch`` when the cluster is older than the log, the log has lost its end, or is of other
         keys; ``KeysUnavailable``.
         """
-        with self._one, self.files.alone(), self._session() as session:
+        with self._one, self.files.alone(), self._connections.session() as session:
             with transaction(session) as cursor:
                 mark = change_rows.read_mark(cursor)
                 # A start with nothing to write works while the cluster is read-only.
@@ -64,7 +62,7 @@ class ChangeLog:
 
     def catch_up(self) -> None:
         """Return when every change that is committed is in the log, durably. Raises like :meth:`open`."""
-        with self._one, self.files.alone(), self._session() as session:
+        with self._one, self.files.alone(), self._connections.session() as session:
             self._drain(session)
 
     def dump(self, *, lost: bool = False) -> Mark:
@@ -72,7 +70,7 @@ class ChangeLog:
 
         ``lost``: the log was lost, or its end was, and the cluster is whole. Raises like :meth:`open`.
         """
-        with self._one, self.files.alone(), self._session() as session:
+        with self._one, self.files.alone(), self._connections.session() as session:
             if not lost:
                 self._drain(session)
             with transaction(session) as cursor:
@@ -86,14 +84,6 @@ class ChangeLog:
     def close(self) -> None:
         """Close the connection."""
         self._connections.close()
-
-    @contextmanager
-    def _session(self) -> Iterator[Connection]:
-        try:
-            with self._connections.session() as session:
-                yield session
-        except psycopg2.Error as error:
-            raise unavailable(error) from None
 
     def _drain(self, session: Connection) -> None:
         with transaction(session) as cursor:

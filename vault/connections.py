@@ -93,16 +93,19 @@ class Connections:
         """Give one connection for several transactions and advisory locks; the locks end with the block.
 
         They end, too, when nothing is said for 30 s: a process that is stopped keeps nobody from destroying keys.
-        Driver errors pass through, but for ``KeysUnavailable`` when there is no connection to be had.
+        Raises ``KeysUnavailable``, also for driver errors of the block.
         """
-        with self._pool.lent(f"SET idle_session_timeout = {IDLE_SESSION_MS}") as connection:
-            try:
-                yield connection
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_unlock_all(); RESET idle_session_timeout")
-            except BaseException:
-                connection.close()
-                raise
+        try:
+            with self._pool.lent(f"SET idle_session_timeout = {IDLE_SESSION_MS}") as connection:
+                try:
+                    yield connection
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT pg_advisory_unlock_all(); RESET idle_session_timeout")
+                except BaseException:
+                    connection.close()
+                    raise
+        except psycopg2.Error as error:
+            raise unavailable(error) from None
 
     def fresh(self) -> Connection:
         """Return a new connection that is not of the pool; the caller closes it. Raises ``KeysUnavailable``."""

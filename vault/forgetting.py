@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import FieldProblem, InvalidInput, KeyNeverExisted, KeysUnavailable, Tampered
 from vault import destruction_rows, tree_rows
-from vault.connections import Connections, transaction, unavailable
+from vault.connections import Connections, transaction
 from vault.destruction_rows import DestructionRecord, Request
 from vault.keyring import KeyMissing, Keyring, RootRef, lacks
 from vault.nodes import OpenedTree
@@ -124,8 +123,6 @@ class Forgetting:
                     if not lock(cursor):
                         raise _BusyError
                 yield session
-        except psycopg2.Error as error:
-            raise unavailable(error) from None
         except KeyMissing:
             raise lacks(self._keyring, self._connections.read(tree_rows.read_root).ref) from None
 

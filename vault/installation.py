@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
 
-import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import KeyringMismatch, SettingInvalid
 from vault import tree_rows
-from vault.connections import Connections, unavailable
+from vault.connections import Connections
 from vault.file_keyring import FileKeyring
 from vault.keyring import Keyring
 from vault.keyring_location import Folders, KeyringLocation
@@ -143,12 +142,9 @@ def _needs_pkcs11() -> SettingInvalid:
 @contextmanager
 def _alone(connections: Connections) -> Iterator[None]:
     """Keep all other processes of the installation from making or destroying secrets meanwhile."""
-    try:
-        with connections.session() as session, session.cursor() as cursor:
-            tree_rows.lock_secrets(cursor)
-            yield
-    except psycopg2.Error as error:
-        raise unavailable(error) from None
+    with connections.session() as session, session.cursor() as cursor:
+        tree_rows.lock_secrets(cursor)
+        yield
 
 
 def _known(connections: Connections, location: KeyringLocation) -> Installation | None:
