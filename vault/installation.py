@@ -63,21 +63,13 @@ def attach(connections: Connections, place: Path | KeyringLocation, fanout: int)
 
 def planted(dsn: str) -> bool:
     """Return whether a keys cluster has a root key, which some keyring must then hold. Raises ``KeysUnavailable``."""
-    connections = Connections(dsn, 1)
-    try:
-        found = connections.read(tree_rows.read_installation)
-    finally:
-        connections.close()
+    found = _read(dsn)
     return found is not None and found.ref is not None
 
 
 def installation_of(dsn: str) -> UUID | None:
     """Return whose keys a keys cluster holds, ``None`` when it holds none. Raises ``KeysUnavailable``."""
-    connections = Connections(dsn, 1)
-    try:
-        found = connections.read(tree_rows.read_installation)
-    finally:
-        connections.close()
+    found = _read(dsn)
     return found.installation_id if found else None
 
 
@@ -101,11 +93,7 @@ def inspect(dsn: str, location: KeyringLocation) -> PreparedKeyring | None:
 
 def replica_faults(dsn: str, location: Folders) -> dict[Path, str]:
     """Return what is wrong with each replica of a keyring, once it has keys. Raises ``KeysUnavailable``."""
-    connections = Connections(dsn, 1)
-    try:
-        found = connections.read(tree_rows.read_installation)
-    finally:
-        connections.close()
+    found = _read(dsn)
     if found is None or found.ref is None:
         return {}
     return ReplicatedKeyring(location.folders, found.installation_id).faults(found.ref)
@@ -145,6 +133,15 @@ def _alone(connections: Connections) -> Iterator[None]:
     with connections.session() as session, session.cursor() as cursor:
         tree_rows.lock_secrets(cursor)
         yield
+
+
+def _read(dsn: str) -> Installation | None:
+    """Return what a keys cluster says of itself; ``None`` before the first start. Raises ``KeysUnavailable``."""
+    connections = Connections(dsn, 1)
+    try:
+        return connections.read(tree_rows.read_installation)
+    finally:
+        connections.close()
 
 
 def _known(connections: Connections, location: KeyringLocation) -> Installation | None:
