@@ -7,7 +7,6 @@ a backup, confirms a guess. Until then whoever has an entry *and* the keyring ca
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from psycopg2.extras import execute_values
 
 from vault.connections import Connections
 from vault.keyring import Keyring
+from vault.primitives import hmac_sha256
 
 _PREFIX = "suppression-"
 _NAME = re.compile(r"suppression-(\d{4})")
@@ -41,7 +41,7 @@ class SuppressionList:
         year = now.astimezone(UTC).year
         expires_at = _end(year)
         key = self._keyring.secret(f"{_PREFIX}{year}")
-        rows = [(_mac(key, text), expires_at) for text in sorted(set(texts))]
+        rows = [(hmac_sha256(key, text), expires_at) for text in sorted(set(texts))]
 
         def insert(cursor: Cursor) -> None:
             execute_values(cursor, "INSERT INTO suppression (mac, expires_at) VALUES %s ON CONFLICT DO NOTHING", rows)
@@ -53,7 +53,7 @@ class SuppressionList:
     def has_any(self, texts: Collection[bytes], now: datetime) -> bool:
         """Return whether any of these texts was entered and has not expired."""
         keys = [self._keyring.secret(name) for name, year in self._kept() if now < _end(year)]
-        macs = [_mac(key, text) for key in keys for text in set(texts)]
+        macs = [hmac_sha256(key, text) for key in keys for text in set(texts)]
         if not macs:
             return False
 
@@ -84,7 +84,3 @@ class SuppressionList:
 
 def _end(year: int) -> datetime:
     return datetime(year + 2, 1, 1, tzinfo=UTC)
-
-
-def _mac(key: bytes, text: bytes) -> bytes:
-    return hmac.digest(key, text, "sha256")
