@@ -26,12 +26,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.errors import KeyringMismatch, KeysUnavailable
+from vault.key_names import root_name, root_named, secret_name, secret_named
 from vault.keyring import KeyMissing, RootRef
 from vault.primitives import SecretKey, new_key
 
 FORMAT = 1
-_ROOT = re.compile(r"root-(\d{12})-([0-9a-f]{32})\.key")
-_SECRET = re.compile(r"secret-([a-z0-9][a-z0-9._-]{0,99})\.key")
+_SUFFIX = ".key"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _DESTROYED = "destroyed"
 _ATTEMPTS = 20
@@ -62,9 +62,9 @@ class FileKeyring:
 
         Raises ``KeyringMismatch`` when one is of another installation, of an unknown version, or damaged.
         """
-        for name in self._names():
+        for file in self._files():
             with contextlib.suppress(KeyMissing):
-                self._load(name)
+                self._load(file)
 
     def check_writable(self) -> None:
         """Write a file of a key's size and remove it again.
@@ -91,20 +91,20 @@ class FileKeyring:
 
     def put_root(self, ref: RootRef, key: bytes) -> bool:
         """Keep a root key that was made elsewhere; return whether it was not here yet."""
-        return self._create(_root_name(ref), key)
+        return self._create(_root_file(ref), key)
 
     def load_root(self, ref: RootRef) -> SecretKey:
         """Return a root key. Raises ``KeyMissing`` or ``KeyringMismatch``."""
-        return SecretKey(self._load(_root_name(ref)))
+        return SecretKey(self._load(_root_file(ref)))
 
     def destroy_root(self, ref: RootRef) -> None:
         """Overwrite and remove a root key; one that is gone already is no error."""
-        self._destroy(_root_name(ref))
+        self._destroy(_root_file(ref))
 
     def roots(self) -> list[RootRef]:
         """Return the root keys there are, oldest first."""
-        found = (_ROOT.fullmatch(name) for name in self._names())
-        return sorted(RootRef(int(match[1]), UUID(match[2])) for match in found if match)
+        found = (root_named(_name(file)) for file in self._files())
+        return sorted(ref for ref in found if ref)
 
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes kept under a name ([a-z0-9._-], at most 100), made at the first call."""
@@ -118,17 +118,17 @@ class FileKeyring:
 
     def find_secret(self, name: str) -> bytes:
         """Return a secret that is there. Raises ``KeyMissing``."""
-        return self._load(_secret_name(name))
+        return self._load(_secret_file(name))
 
     def put_secret(self, name: str, key: bytes) -> None:
         """Keep a secret under a name that has none, nobody else being at it (:meth:`alone`)."""
-        file = _secret_name(name)
+        file = _secret_file(name)
         self._destroy(file)
         self._create(file, key)
 
     def destroy_secret(self, name: str) -> None:
         """Overwrite and remove a named secret; one that is gone already is no error."""
-        file = _secret_name(name)
+        file = _secret_file(name)
         with self.alone():
             with contextlib.suppress(KeyMissing):
                 self.note_destroyed({SecretKey(self._load(file)).fingerprint()})
@@ -136,18 +136,18 @@ class FileKeyring:
 
     def remove_secret(self, name: str) -> None:
         """Overwrite and remove a secret that is listed as destroyed already, nobody else being at it."""
-        self._destroy(_secret_name(name))
+        self._destroy(_secret_file(name))
 
     def is_empty(self) -> bool:
         """Return whether there is no key at all."""
-        return not self._names()
+        return not self._files()
 
     def destroyed(self) -> set[bytes]:
         """Return the fingerprints of the secrets that are known to be destroyed."""
         try:
             lines = (self._folder / _DESTROYED).read_text(errors="replace").split("\n")
         except FileNotFoundError:
-            self._names()
+            self._files()
             return set()
         except OSError:
             raise KeysUnavailable("a file of the keyring cannot be read") from None
@@ -177,15 +177,15 @@ class FileKeyring:
 
         Raises ``KeysUnavailable`` where there is not even a root: a volume that is not mounted has lost no secret.
         """
-        names = self._names()
-        if not names:
+        files = self._files()
+        if not files:
             raise _empty()
-        found = (_SECRET.fullmatch(name) for name in names)
-        return sorted(match[1] for match in found if match)
+        found = (secret_named(_name(file)) for file in files)
+        return sorted(name for name in found if name)
 
-    def _names(self) -> list[str]:
+    def _files(self) -> list[str]:
         try:
-            return sorted(n for n in os.listdir(self._folder) if _ROOT.fullmatch(n) or _SECRET.fullmatch(n))
+            return sorted(file for file in os.listdir(self._folder) if _name(file))
         except OSError:
             raise KeysUnavailable("the keyring's folder cannot be read") from None
 
@@ -203,7 +203,7 @@ class FileKeyring:
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
-            if not self._names():
+            if not self._files():
                 raise _empty() from None
             raise KeyMissing(name) from None
         except OSError:
@@ -239,7 +239,7 @@ class FileKeyring:
             path.unlink(missing_ok=True)
             self._sync()
         except FileNotFoundError:
-            self._names()
+            self._files()
         except OSError:
             raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
 
@@ -264,8 +264,18 @@ class FileKeyring:
             os.close(descriptor)
 
 
-def _root_name(ref: RootRef) -> str:
-    return f"root-{ref.epoch:012d}-{ref.key_id.hex}.key"
+def _root_file(ref: RootRef) -> str:
+    return root_name(ref) + _SUFFIX
+
+
+def _secret_file(name: str) -> str:
+    return secret_name(name) + _SUFFIX
+
+
+def _name(file: str) -> str:
+    """Return what the key in a file is called, ``""`` when it is no key's file."""
+    name = file.removesuffix(_SUFFIX)
+    return name if name != file and (root_named(name) or secret_named(name)) else ""
 
 
 def _empty() -> KeysUnavailable:
@@ -274,13 +284,6 @@ def _empty() -> KeysUnavailable:
 
 def _unwritable(error: OSError) -> KeysUnavailable:
     return KeysUnavailable(_UNWRITABLE.get(error.errno or 0, "the keyring cannot be written"))
-
-
-def _secret_name(name: str) -> str:
-    file = f"secret-{name}.key"
-    if not _SECRET.fullmatch(file):
-        raise ValueError("not a name for a secret")
-    return file
 
 
 def _check(content: dict[str, Any]) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from pkcs11.types import SecretKey as TokenKey
 
 from domain.errors import KeyringMismatch, KeysUnavailable
 from vault.device_key import DeviceKey
+from vault.key_names import root_name, root_named, secret_name, secret_named
 from vault.keyring import KeyMissing, RootRef
 from vault.keyring_location import Token
 from vault.pkcs11_device import Device
@@ -34,8 +34,6 @@ from vault.primitives import KEY_BYTES, new_key
 
 FORMAT = 1
 _MARK = "casekeeper-keyring"
-_ROOT = re.compile(r"root-(\d{12})-([0-9a-f]{32})")
-_SECRET = re.compile(r"secret-([a-z0-9][a-z0-9._-]{0,99})")
 _DATA = {Attribute.CLASS: ObjectClass.DATA, Attribute.APPLICATION: "casekeeper"}
 _KEYS = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.KEY_TYPE: KeyType.AES}
 _STAYS_INSIDE = {
@@ -89,7 +87,7 @@ class Pkcs11Keyring:
             for key in self._roots(session).values():
                 _check_stays_inside(key)
             for item in _data(session):
-                if _SECRET.fullmatch(item[Attribute.LABEL]):
+                if secret_named(item[Attribute.LABEL]):
                     self._opened(item)
 
         self._run(look)
@@ -110,7 +108,7 @@ class Pkcs11Keyring:
                 KeyType.AES,
                 8 * KEY_BYTES,
                 id=self._id(ref),
-                label=_root_label(ref),
+                label=root_name(ref),
                 store=True,
                 capabilities=MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT,
                 template=_STAYS_INSIDE,
@@ -142,19 +140,19 @@ class Pkcs11Keyring:
 
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes kept under a name ([a-z0-9._-], at most 100), made at the first call."""
-        label = _secret_label(name)
+        label = secret_name(name)
         with contextlib.suppress(KeyMissing):
-            return self._load_secret(label)
+            return self._load_secret(name)
         with self._alone():
             with contextlib.suppress(KeyMissing):
-                return self._load_secret(label)
+                return self._load_secret(name)
             value = self._installation.bytes + new_key()
             self._run(lambda session, _: self._put(session, label, value))
-            return self._load_secret(label)
+            return self._load_secret(name)
 
     def destroy_secret(self, name: str) -> None:
         """Destroy a named secret; one that is gone already is no error."""
-        label = _secret_label(name)
+        label = secret_name(name)
         with self._alone():
             self._destroy(lambda session: [item for item in _data(session, label) if self._opened(item)])
 
@@ -163,8 +161,8 @@ class Pkcs11Keyring:
 
         def names(session: Session, _: int) -> set[str]:
             self._check_mark(session)
-            found = (_SECRET.fullmatch(item[Attribute.LABEL]) for item in _data(session))
-            return {match[1] for match in found if match}
+            found = (secret_named(item[Attribute.LABEL]) for item in _data(session))
+            return {name for name in found if name}
 
         return sorted(self._listed(names, self._seen_secrets))
 
@@ -202,21 +200,20 @@ class Pkcs11Keyring:
         found = self._find_root(session, ref)
         if not found:
             self._check_mark(session)
-            raise KeyMissing(_root_label(ref))
+            raise KeyMissing(root_name(ref))
         if len(found) > 1:
             raise KeyringMismatch("two root keys in the token have one name")
         key: TokenKey = found[0]
         return key
 
     def _find_root(self, session: Session, ref: RootRef) -> list[Any]:
-        wanted = {Attribute.LABEL: _root_label(ref), Attribute.ID: self._id(ref)}
+        wanted = {Attribute.LABEL: root_name(ref), Attribute.ID: self._id(ref)}
         return list(session.get_objects({**_KEYS, **wanted}))
 
     def _roots(self, session: Session) -> dict[RootRef, Any]:
         found = {}
         for key in list(session.get_objects(_KEYS)):
-            if match := _ROOT.fullmatch(key[Attribute.LABEL]):
-                ref = RootRef(int(match[1]), UUID(match[2]))
+            if ref := root_named(key[Attribute.LABEL]):
                 if key[Attribute.ID] != self._id(ref):
                     raise KeyringMismatch("a root key in the token is of another installation, or was renamed")
                 found[ref] = key
@@ -224,7 +221,9 @@ class Pkcs11Keyring:
             self._check_mark(session)
         return found
 
-    def _load_secret(self, label: str) -> bytes:
+    def _load_secret(self, name: str) -> bytes:
+        label = secret_name(name)
+
         def load(session: Session, _: int) -> bytes:
             found = _data(session, label)
             if not found:
@@ -235,7 +234,7 @@ class Pkcs11Keyring:
             return self._opened(found[0])
 
         value = self._run(load)
-        self._seen_secrets.add(label.removeprefix("secret-"))
+        self._seen_secrets.add(name)
         return value
 
     def _opened(self, item: Object) -> bytes:
@@ -290,14 +289,3 @@ def _check_stays_inside(key: Object) -> None:
     wanted = {**_STAYS_INSIDE, Attribute.TOKEN: True, Attribute.NEVER_EXTRACTABLE: True, Attribute.LOCAL: True}
     if any(key[attribute] is not value for attribute, value in wanted.items()):
         raise KeyringMismatch("a root key in the token was not made there, or could leave it")
-
-
-def _root_label(ref: RootRef) -> str:
-    return f"root-{ref.epoch:012d}-{ref.key_id.hex}"
-
-
-def _secret_label(name: str) -> str:
-    label = f"secret-{name}"
-    if not _SECRET.fullmatch(label):
-        raise ValueError("not a name for a secret")
-    return label
