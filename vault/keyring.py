@@ -13,6 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.errors import KeyringMismatch
+from vault.named_secrets import Secrets
 from vault.primitives import SecretKey
 
 
@@ -45,7 +46,7 @@ class WrappingKey(Protocol):
         """Return the key that was wrapped. Raises ``Tampered``."""
 
 
-class Keyring(Protocol):
+class Keyring(Secrets, Protocol):
     """Keeps root keys and named secrets of one installation. Every method may raise ``KeysUnavailable``.
 
     What ``create_root`` and ``destroy_root`` did is durable, in every replica there is, when they return.
@@ -68,12 +69,3 @@ class Keyring(Protocol):
 
         Only whoever holds the lock of destructions may ask for this.
         """
-
-    def secret(self, name: str) -> bytes:
-        """Return 32 random bytes kept under a name, made at the first call, the same for every process."""
-
-    def destroy_secret(self, name: str) -> None:
-        """Destroy a named secret; one that is gone already is no error."""
-
-    def secrets(self) -> list[str]:
-        """Return the names of the secrets there are, sorted."""

@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Secrets(Protocol):
-    """The part of the vault that keeps them. Every method may raise ``KeysUnavailable``."""
+    """What keeps them: a keyring, and the vault in front of it. Every method may raise ``KeysUnavailable``."""
 
     def secret(self, name: str) -> bytes:
-        """Return 32 random bytes kept by name, made at the first call."""
+        """Return 32 random bytes kept under a name, made at the first call, the same for every process."""
 
     def secrets(self) -> list[str]:
-        """Return the names of all secrets that are kept."""
+        """Return the names of the secrets there are, sorted."""
 
     def destroy_secret(self, name: str) -> None:
-        """Destroy a secret."""
+        """Destroy a named secret; one that is gone already is no error."""
