@@ -1,4 +1,4 @@
-"""Keys kept in one process for a short while, counted from before they were read, and really gone after it.
+"""Keys kept in one process for a short while, counted from before they were read, and let go of after it.
 
 Time is the clock that runs on while the machine is suspended. A timer clears what has expired even if nobody asks.
 """
@@ -6,12 +6,12 @@ Time is the clock that runs on while the machine is suspended. A timer clears wh
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from domain.sealed import KeyScope
+from vault import boottime
 from vault.tree import ScopeKey
 
 
@@ -38,14 +38,14 @@ class KeyCache:
     def ticket(self) -> Ticket:
         """Return a ticket for keys that are about to be read."""
         with self._lock:
-            return Ticket(self._generation, _now())
+            return Ticket(self._generation, boottime.now())
 
     def get(self, scope_id: UUID) -> ScopeKey | None:
         """Return a key that has not expired."""
         with self._lock:
             self._expire()
             expires, key = self._keys.get(scope_id, (0.0, None))
-            return key if expires > _now() and self._leased() else None
+            return key if expires > boottime.now() and self._leased() else None
 
     def find(self, scope: KeyScope) -> UUID | None:
         """Return the id of a scope whose key is here."""
@@ -60,14 +60,14 @@ class KeyCache:
         after the keys were read is waited for that long.
         """
         with self._lock:
-            return ticket.generation == self._generation and (self._leased() or _now() < ticket.taken + seconds)
+            return ticket.generation == self._generation and (self._leased() or boottime.now() < ticket.taken + seconds)
 
     def put(self, ticket: Ticket, keys: Iterable[ScopeKey]) -> None:
         """Keep keys that were read after the ticket was taken."""
         with self._lock:
             self._expire()
             expires = ticket.taken + self._seconds
-            if ticket.generation != self._generation or expires <= _now() or not self._leased():
+            if ticket.generation != self._generation or expires <= boottime.now() or not self._leased():
                 return
             for key in keys:
                 self._remove(key.scope_id)
@@ -91,7 +91,7 @@ class KeyCache:
 
     def _expire(self) -> None:
         """Drop what has expired: keys stand in the order they were put, so the oldest are in front."""
-        now = _now()
+        now = boottime.now()
         while self._keys:
             scope_id = next(iter(self._keys))
             if self._keys[scope_id][0] > now:
@@ -108,8 +108,4 @@ class KeyCache:
             self._timer = None
             self._expire()
             if self._keys:
-                self._arm(max(0.01, next(iter(self._keys.values()))[0] - _now()))
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+                self._arm(max(0.01, next(iter(self._keys.values()))[0] - boottime.now()))

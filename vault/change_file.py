@@ -24,6 +24,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.errors import KeyringMismatch, KeysUnavailable
+from vault.durable import sync_folder
 
 FORMAT = 1
 LOCK_SECONDS = 5.0
@@ -185,14 +186,14 @@ class ChangeFolder:
                 match = _GENERATION.fullmatch(name)
                 if match and int(match[1]) < generation:
                     (self.folder / name).unlink(missing_ok=True)
-            self._sync()
+            sync_folder(self.folder)
         except OSError:
             raise _unwritable() from None
 
     def _named(self, generation: int) -> None:
         try:
             self._coming(generation).rename(self._path(generation))
-            self._sync()
+            sync_folder(self.folder)
         except OSError:
             raise _unwritable() from None
 
@@ -201,13 +202,6 @@ class ChangeFolder:
 
     def _coming(self, generation: int) -> Path:
         return self._path(generation).with_suffix(_COMING)
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class Coming:
@@ -235,7 +229,7 @@ class Coming:
         """Make what was written durable and return its end."""
         try:
             os.fsync(self._descriptor)
-            self._folder._sync()
+            sync_folder(self._folder.folder)
         except OSError:
             raise _unwritable() from None
         return self._mark

@@ -26,6 +26,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from domain.errors import KeyringMismatch, KeysUnavailable
+from vault.durable import sync_folder
 from vault.key_names import root_name, root_named, secret_name, secret_named
 from vault.keyring import KeyMissing, RootRef
 from vault.primitives import SecretKey, new_key
@@ -165,7 +166,7 @@ class FileKeyring:
                 _write(descriptor, text.encode())
             finally:
                 os.close(descriptor)
-            self._sync()
+            sync_folder(self._folder)
         except OSError:
             raise KeysUnavailable("the keyring cannot be written") from None
 
@@ -223,7 +224,7 @@ class FileKeyring:
             finally:
                 os.close(descriptor)
                 os.unlink(temporary)
-                self._sync()
+                sync_folder(self._folder)
         except OSError as error:
             raise _unwritable(error) from None
         return True
@@ -237,7 +238,7 @@ class FileKeyring:
             finally:
                 os.close(descriptor)
             path.unlink(missing_ok=True)
-            self._sync()
+            sync_folder(self._folder)
         except FileNotFoundError:
             self._files()
         except OSError:
@@ -253,13 +254,6 @@ class FileKeyring:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 

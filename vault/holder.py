@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Collection
 from contextlib import closing, suppress
 from multiprocessing.util import Finalize
@@ -23,7 +22,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from domain.errors import KeysUnavailable
 from postgres.waiting import readable
-from vault import recall_rows
+from vault import boottime, recall_rows
 from vault.connections import connect
 
 LEASE_SECONDS = 2.0
@@ -48,7 +47,7 @@ class Holder:
 
     def leased(self) -> bool:
         """Return whether kept keys may be used now."""
-        return _now() < self._until
+        return boottime.now() < self._until
 
     def start(self) -> None:
         """Enter this process, and keep it entered; returns at once."""
@@ -93,7 +92,7 @@ class Holder:
             # A renewal that a crash of the server loses costs a lease, no more.
             cursor.execute("SET synchronous_commit = off")
             while not self._stopping.is_set():
-                sent = _now()
+                sent = boottime.now()
                 latest = recall_rows.beat(cursor, holder_id, obeyed)
                 if latest is None:
                     return
@@ -120,7 +119,3 @@ class Holder:
 
     def _obey(self, cursor: Cursor, after: int, up_to: int) -> None:
         self._drop(recall_rows.recalled_people(cursor, after, up_to))
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

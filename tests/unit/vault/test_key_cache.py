@@ -3,7 +3,7 @@ from uuid import uuid4
 import pytest
 
 from domain.sealed import KeyScope
-from vault import cache as cache_module
+from vault import boottime
 from vault.cache import KeyCache
 from vault.primitives import SecretKey
 from vault.tree import ScopeKey
@@ -17,7 +17,7 @@ def scope_key(subject_id=None):
 def clock(monkeypatch):
     """Give a clock that is moved by hand, and no timer beside it."""
     now = [1000.0]
-    monkeypatch.setattr(cache_module, "_now", lambda: now[0])
+    monkeypatch.setattr(boottime, "now", lambda: now[0])
     monkeypatch.setattr(KeyCache, "_arm", lambda self, seconds: None)
     return now
 
