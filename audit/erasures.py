@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.instants import instant
 from domain.record import Record
-from domain.sealed import SealedPart
+from domain.sealed import SealedPart, tombstone
 
 Shown = dict[str, Any]
 
@@ -26,12 +26,12 @@ class Erasures:
         if record.type != "ErasureKeysDestroyed":
             return
         data = record.data
-        tombstone = {"erased": {"at": data["destroyed_at"], "certificate_id": data["certificate_id"]}}
+        shown = tombstone(data["destroyed_at"], data["certificate_id"])
         for scope_id in data["scope_ids"]:
-            self._scopes.setdefault(scope_id, tombstone)
+            self._scopes.setdefault(scope_id, shown)
         if data["whole_person"]:
             for subject_id in record.subject_ids:
-                self._people.setdefault(subject_id, tombstone)
+                self._people.setdefault(subject_id, shown)
 
     def show(self, part: SealedPart) -> Shown:
         """Return a sealed part as a replay shows it."""

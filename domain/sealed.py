@@ -98,6 +98,11 @@ class SealedField:
         return cls(part, binding)
 
 
+def tombstone(at: str, certificate_id: str) -> dict[str, Any]:
+    """Return what is shown wherever a value stood; ``at`` says since when it is erased (RFC 3339)."""
+    return {"erased": {"at": at, "certificate_id": certificate_id}}
+
+
 @dataclass(frozen=True)
 class Erased:
     """What opening answers when the key was destroyed: not a value, not an outage."""
@@ -108,4 +113,4 @@ class Erased:
 
     def to_json(self) -> dict[str, Any]:
         """Return the tombstone shown wherever the value stood."""
-        return {"erased": {"at": instant(self.at), "certificate_id": str(self.certificate_id)}}
+        return tombstone(instant(self.at), str(self.certificate_id))

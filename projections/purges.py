@@ -16,6 +16,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from domain.record import Record
+from domain.sealed import tombstone
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS view_purges (
@@ -60,15 +61,15 @@ def purge(cursor: Cursor, view: str, columns: Sequence[SealedColumn], record: Re
     data = record.data
     certificate_id = data["certificate_id"]
     subject_id = str(record.stream_id)
-    tombstone = {"erased": {"at": data["destroyed_at"], "certificate_id": certificate_id}}
-    kept = json.dumps(tombstone)
+    shown = tombstone(data["destroyed_at"], certificate_id)
+    kept = json.dumps(shown)
     erased = [*data["scope_ids"], *([subject_id] if data["whole_person"] else [])]
     values = {"tombstone": kept, "subject": subject_id, "whole": data["whole_person"], "scopes": data["scope_ids"]}
     for column in columns:
         statement = _REPLACE.format(table=sql.Identifier(column.table), column=sql.Identifier(column.column))
         cursor.execute(statement, values)
     cursor.execute(_NOTE, (view, [certificate_id, *erased], kept, record.position))
-    return {str(UUID(id_)): tombstone for id_ in erased}
+    return {str(UUID(id_)): shown for id_ in erased}
 
 
 def tombstones(cursor: Cursor, view: str, records: Sequence[Record]) -> dict[str, Any]:
