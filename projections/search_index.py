@@ -89,24 +89,17 @@ _COPY_TAGS = "COPY view_search_index_tags (epoch, field, tag, source_id, subject
 log = structlog.get_logger()
 
 
-def _registered(record: Record, writes: Writes) -> None:
-    row = {
-        "source_id": record.stream,
-        "subject_id": record.stream,
-        "made_at": record.occurred,
-        "value": writes.sealed(record, "identity"),
-    }
-    writes.add(insert("view_search_index_sources"), record.stream, row)
+def _identity(statement: Statement) -> Callable[[Record, Writes], None]:
+    def handle(record: Record, writes: Writes) -> None:
+        row = {
+            "source_id": record.stream,
+            "subject_id": record.stream,
+            "made_at": record.occurred,
+            "value": writes.sealed(record, "identity"),
+        }
+        writes.add(statement, record.stream, row)
 
-
-def _engaged(record: Record, writes: Writes) -> None:
-    row = {
-        "source_id": record.stream,
-        "subject_id": record.stream,
-        "made_at": record.occurred,
-        "value": writes.sealed(record, "identity"),
-    }
-    writes.add(_AMEND, record.stream, row)
+    return handle
 
 
 def _answered(record: Record, writes: Writes) -> None:
@@ -127,8 +120,8 @@ class SearchIndex(ReadModel):
     tables = _TABLES
     sealed = (SealedColumn("view_search_index_sources", "value"),)
     handlers: ClassVar[Handlers] = {
-        "SubjectRegistered": _registered,
-        "EngagementStarted": _engaged,
+        "SubjectRegistered": _identity(insert("view_search_index_sources")),
+        "EngagementStarted": _identity(_AMEND),
         "IntakeSubmitted": _answered,
         "IntakeAmended": _answered,
     }
