@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from application.suppression import suppress
 from application.unit_of_work import Resources, UnitOfWork
 from domain.errors import CasekeeperError
 from domain.events.base import Context
+from domain.failures import Failures, noted
 from domain.record import Actor
 from domain.rights import DestroyedKeys, DueErasure
 from domain.subject import Subject
@@ -22,9 +22,6 @@ from vault.forgetting import Destruction
 from vault.holder import LEASE_SECONDS
 from vault.recall import Recalled
 from vault.vault import LONGEST_CACHE_SECONDS
-
-Failures = dict[UUID, CasekeeperError]
-"""What went wrong, by request."""
 
 LONGEST_CACHE = timedelta(seconds=LONGEST_CACHE_SECONDS)
 """How long after it was destroyed a key may be in the memory of a process that did not say it has let go."""
@@ -65,7 +62,7 @@ class ErasureSaga:
         failures: Failures = {}
         due: list[tuple[DueErasure, Request]] = []
         for erasure in erasures:
-            with _noted(failures, erasure):
+            with noted(failures, erasure.request_id):
                 self._fence_rest(erasure)
                 self._suppress(erasure)
                 if request := self._asked(erasure, "fenced"):
@@ -77,7 +74,7 @@ class ErasureSaga:
         except CasekeeperError as error:
             return failures | {erasure.request_id: error for erasure, _ in due}
         for erasure, _ in due:
-            with _noted(failures, erasure):
+            with noted(failures, erasure.request_id):
                 self._record_drain(erasure, recalled)
         return failures
 
@@ -86,12 +83,12 @@ class ErasureSaga:
         failures: Failures = {}
         due: dict[UUID, tuple[DueErasure, Request]] = {}
         for erasure in erasures:
-            with _noted(failures, erasure):
+            with noted(failures, erasure.request_id):
                 if request := self._asked(erasure, "drained"):
                     due[request.certificate_id] = erasure, request
         for certificate_id, outcome in self._destroyed([request for _, request in due.values()]).items():
             erasure = due[certificate_id][0]
-            with _noted(failures, erasure):
+            with noted(failures, erasure.request_id):
                 self._record(erasure, outcome)
         return failures
 
@@ -209,12 +206,3 @@ class ErasureSaga:
             cause,
         )
         return UnitOfWork(self._resources, context)
-
-
-@contextmanager
-def _noted(failures: Failures, erasure: DueErasure) -> Iterator[None]:
-    """Note under its request what goes wrong with one erasure, and go on with the others."""
-    try:
-        yield
-    except CasekeeperError as error:
-        failures[erasure.request_id] = error

@@ -10,15 +10,14 @@ on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from psycopg2.extensions import cursor as Cursor
 
-from domain.errors import CasekeeperError
+from domain.failures import Failures, noted
 from domain.record import Record
 from domain.rights import DueErasure
 from domain.vocabulary import VIEWS
@@ -81,10 +80,10 @@ class Forgetting(Protocol):
     def fence(self, erasure: DueErasure) -> None:
         """Fence what was approved: the point of no return. Raises what kept it from that."""
 
-    def drain(self, erasures: Sequence[DueErasure]) -> dict[UUID, CasekeeperError]:
+    def drain(self, erasures: Sequence[DueErasure]) -> Failures:
         """Have every process let go of the keys of what is fenced, for all erasures together; takes 2 s at most."""
 
-    def destroy(self, erasures: Sequence[DueErasure]) -> dict[UUID, CasekeeperError]:
+    def destroy(self, erasures: Sequence[DueErasure]) -> Failures:
         """Destroy the keys of what is drained, of all erasures together."""
 
     def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
@@ -143,28 +142,28 @@ class Forget(ReadModel):
         pending = unfinished(cursor)
         self._forget_asked({UUID(saga["id"]) for saga in pending})
         due = [saga for saga in pending if self._is_due(saga)][:TOGETHER]
-        errors: dict[UUID, CasekeeperError] = {}
+        failures: Failures = {}
         for saga in due:
             if saga["step"] == "approved":
-                with _noted(errors, saga):
+                with noted(failures, UUID(saga["id"])):
                     self._port.fence(_erasure(saga))
                     self._note_asked(saga, "approved")
-        self._destroy([saga for saga in due if saga["step"] != "destroyed"], errors)
+        self._destroy([saga for saga in due if saga["step"] != "destroyed"], failures)
         for saga in due:
             if saga["step"] == "destroyed":
-                with _noted(errors, saga):
+                with noted(failures, UUID(saga["id"])):
                     self._certify(cursor, saga)
-        if errors:
-            raise next(iter(errors.values()))
+        if failures:
+            raise next(iter(failures.values()))
 
-    def _destroy(self, sagas: Sequence[Mapping[str, Any]], errors: dict[UUID, CasekeeperError]) -> None:
-        """Drain and destroy together what is fenced; put what fails into ``errors``."""
+    def _destroy(self, sagas: Sequence[Mapping[str, Any]], failures: Failures) -> None:
+        """Drain and destroy together what is fenced; put what fails into ``failures``."""
         for step in (self._port.drain, self._port.destroy):
-            going = [_erasure(saga) for saga in sagas if UUID(saga["id"]) not in errors]
+            going = [_erasure(saga) for saga in sagas if UUID(saga["id"]) not in failures]
             if going:
-                errors.update(step(going))
+                failures.update(step(going))
         for saga in sagas:
-            if UUID(saga["id"]) not in errors:
+            if UUID(saga["id"]) not in failures:
                 # The event of the fence may not have come round yet: it then calls for nothing.
                 self._note_asked(saga, "fenced")
 
@@ -187,15 +186,6 @@ class Forget(ReadModel):
 
 def _erasure(saga: Mapping[str, Any]) -> DueErasure:
     return DueErasure(UUID(saga["subject_id"]), UUID(saga["id"]), UUID(saga["cause"]))
-
-
-@contextmanager
-def _noted(errors: dict[UUID, CasekeeperError], saga: Mapping[str, Any]) -> Iterator[None]:
-    """Note an error of one erasure and go on with the others."""
-    try:
-        yield
-    except CasekeeperError as error:
-        errors[UUID(saga["id"])] = error
 
 
 def unfinished(cursor: Cursor) -> list[dict[str, Any]]:
