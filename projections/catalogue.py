@@ -8,7 +8,7 @@ from projections.base import Projection
 from projections.case_page import CasePage
 from projections.consents import Consents
 from projections.disclosures import Disclosures
-from projections.forget import Forget, Forgetting
+from projections.forget import ErasureSteps, Forget
 from projections.people import People
 from projections.read_model import ReadModel
 from projections.recipients import Recipients
@@ -32,11 +32,11 @@ VIEWS: tuple[type[ReadModel], ...] = (
 """Every view of the service; their names are ``domain.vocabulary.VIEWS``."""
 
 
-def projections(forgetting: Forgetting, vault: Vault, index_days: int = EPOCH_DAYS) -> tuple[Projection, ...]:
+def projections(steps: ErasureSteps, vault: Vault, index_days: int = EPOCH_DAYS) -> tuple[Projection, ...]:
     """Return one projection of each view.
 
-    ``forgetting`` carries out the steps of erasures, ``vault`` opens what people are found by, and ``index_days`` is
+    ``steps`` carries out those of erasures, ``vault`` opens what people are found by, and ``index_days`` is
     how long one index key is used.
     """
-    needs: dict[type[ReadModel], tuple[Any, ...]] = {Forget: (forgetting,), SearchIndex: (vault, index_days)}
+    needs: dict[type[ReadModel], tuple[Any, ...]] = {Forget: (steps,), SearchIndex: (vault, index_days)}
     return tuple(view(*needs.get(view, ())) for view in VIEWS)

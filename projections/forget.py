@@ -70,7 +70,7 @@ ON CONFLICT DO NOTHING
 """An erasure that was resumed has a certificate for each run, and is found by each; a fence can be extended."""
 
 
-class Forgetting(Protocol):
+class ErasureSteps(Protocol):
     """What carries out the steps of an erasure. Each may be asked for any number of times, and is done once.
 
     A step asked for before its turn, or after it, does nothing. What is asked for several erasures together returns the
@@ -128,7 +128,7 @@ class Forget(ReadModel):
         "ErasureCertified": _comes_to("certified"),
     }
 
-    def __init__(self, port: Forgetting) -> None:
+    def __init__(self, port: ErasureSteps) -> None:
         """Take the port that carries the steps out."""
         self._port = port
         self._asked: dict[tuple[UUID, str], float] = {}
