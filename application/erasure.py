@@ -17,7 +17,7 @@ from domain.record import Actor
 from domain.rights import DestroyedKeys, DueErasure
 from domain.subject import Subject
 from store.append import Fence
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.forgetting import Destruction
 from vault.holder import LEASE_SECONDS
 from vault.recall import Recalled
@@ -60,17 +60,17 @@ class ErasureSaga:
         sees every such scope: what it adds is fenced, too, before anything is recalled.
         """
         failures: Failures = {}
-        due: list[tuple[DueErasure, Request]] = []
+        due: list[tuple[DueErasure, DestructionRequest]] = []
         for erasure in erasures:
             with noted(failures, erasure.request_id):
                 self._fence_rest(erasure)
                 self._suppress(erasure)
-                if request := self._asked(erasure, "fenced"):
-                    due.append((erasure, request))
+                if asked := self._asked(erasure, "fenced"):
+                    due.append((erasure, asked))
         if not due:
             return failures
         try:
-            recalled = self._resources.vault.recall([request for _, request in due])
+            recalled = self._resources.vault.recall([asked for _, asked in due])
         except CasekeeperError as error:
             return failures | {erasure.request_id: error for erasure, _ in due}
         for erasure, _ in due:
@@ -81,25 +81,25 @@ class ErasureSaga:
     def destroy(self, erasures: Sequence[DueErasure]) -> Failures:
         """Destroy the recalled keys of all of them in one rotation and record it; return what failed, by request."""
         failures: Failures = {}
-        due: dict[UUID, tuple[DueErasure, Request]] = {}
+        due: dict[UUID, tuple[DueErasure, DestructionRequest]] = {}
         for erasure in erasures:
             with noted(failures, erasure.request_id):
-                if request := self._asked(erasure, "drained"):
-                    due[request.certificate_id] = erasure, request
-        for certificate_id, outcome in self._destroyed([request for _, request in due.values()]).items():
+                if asked := self._asked(erasure, "drained"):
+                    due[asked.certificate_id] = erasure, asked
+        for certificate_id, outcome in self._destroyed([asked for _, asked in due.values()]).items():
             erasure = due[certificate_id][0]
             with noted(failures, erasure.request_id):
                 self._record(erasure, outcome)
         return failures
 
-    def _asked(self, erasure: DueErasure, state: str) -> Request | None:
+    def _asked(self, erasure: DueErasure, state: str) -> DestructionRequest | None:
         """Return what the vault is asked to take away; ``None`` when the erasure is not in this state."""
         request = self._work(erasure.cause).load(Subject, erasure.subject_id).request(erasure.request_id)
         fenced = request.fenced
         if request.state != state or fenced is None:
             return None
         people = frozenset([erasure.subject_id] if fenced.whole_person else [])
-        return Request(fenced.certificate_id, fenced.timestamp, people, frozenset(fenced.scope_ids))
+        return DestructionRequest(fenced.certificate_id, fenced.timestamp, people, frozenset(fenced.scope_ids))
 
     def _record_drain(self, erasure: DueErasure, recalled: Recalled) -> None:
         work = self._work(erasure.cause)
@@ -110,24 +110,24 @@ class ErasureSaga:
         subject.record_drain(work.context, work.new_id(), erasure.request_id, *counts)
         work.append()
 
-    def _destroyed(self, requests: Sequence[Request]) -> Mapping[UUID, Destruction | CasekeeperError]:
+    def _destroyed(self, asked: Sequence[DestructionRequest]) -> Mapping[UUID, Destruction | CasekeeperError]:
         """Destroy all together. Where that cannot be done, one by one: what is wrong with one stops no other.
 
         An outage is wrong with all of them: then none is tried again.
         """
         vault = self._resources.vault
-        if not requests:
+        if not asked:
             return {}
         try:
-            return vault.destroy_many(requests)
+            return vault.destroy_many(asked)
         except CasekeeperError as error:
-            if len(requests) == 1:
-                return {requests[0].certificate_id: error}
+            if len(asked) == 1:
+                return {asked[0].certificate_id: error}
         try:
             vault.health()
         except CasekeeperError as outage:
-            return {request.certificate_id: outage for request in requests}
-        return {id_: outcome for request in requests for id_, outcome in self._destroyed([request]).items()}
+            return {one.certificate_id: outage for one in asked}
+        return {id_: outcome for one in asked for id_, outcome in self._destroyed([one]).items()}
 
     def _record(self, erasure: DueErasure, outcome: Destruction | CasekeeperError) -> None:
         if isinstance(outcome, CasekeeperError):

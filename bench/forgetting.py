@@ -17,7 +17,7 @@ from bench.figures import Figure, Result, Run, p99
 from domain.sealed import KeyScope
 from ops.roles import CLUSTERS, OWNER
 from store.migrate import migrate
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.vault import MIGRATIONS, Vault
 
 TOGETHER_COUNT = 50
@@ -89,9 +89,9 @@ def _people(vault: Vault, count: int) -> list[UUID]:
     return people
 
 
-def _requests(vault: Vault, count: int) -> list[Request]:
+def _requests(vault: Vault, count: int) -> list[DestructionRequest]:
     return [
-        Request(uuid4(), datetime.now(UTC), frozenset([subject_id]), frozenset())
+        DestructionRequest(uuid4(), datetime.now(UTC), frozenset([subject_id]), frozenset())
         for subject_id in _people(vault, count)
     ]
 
@@ -108,7 +108,7 @@ def _one(vault: Vault) -> float:
     return _milliseconds(vault, [_requests(vault, 1)])
 
 
-def _milliseconds(vault: Vault, batches: list[list[Request]]) -> float:
+def _milliseconds(vault: Vault, batches: list[list[DestructionRequest]]) -> float:
     started = time.perf_counter()
     for batch in batches:
         vault.destroy_many(batch)

@@ -14,20 +14,11 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from vault import tree_rows
+from vault.destruction_request import DestructionRequest
 from vault.nodes import Node
 from vault.tree_rows import Root
 
 _LOCK = 0x636B6479
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to destroy under one certificate: whole people, single scopes, or both."""
-
-    certificate_id: UUID
-    at: datetime
-    subject_ids: frozenset[UUID]
-    scope_ids: frozenset[UUID]
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ def lock_nodes(cursor: Cursor, root: Root, person_ids: Collection[UUID]) -> list
 
 
 def insert_destructions(
-    cursor: Cursor, requests: Sequence[Request], epochs: tuple[int, int], changed: Collection[Node]
+    cursor: Cursor, requests: Sequence[DestructionRequest], epochs: tuple[int, int], changed: Collection[Node]
 ) -> None:
     """Record a rotation as under way, with every certificate it is for."""
     rest: list[UUID] = []
@@ -85,7 +76,9 @@ def insert_destructions(
     )
 
 
-def insert_destroyed(cursor: Cursor, request: Request, people: Collection[UUID], scopes: Mapping[UUID, bytes]) -> None:
+def insert_destroyed(
+    cursor: Cursor, request: DestructionRequest, people: Collection[UUID], scopes: Mapping[UUID, bytes]
+) -> None:
     """Record what is destroyed under one certificate: people, and scopes with the fingerprints of their keys."""
     execute_values(
         cursor,

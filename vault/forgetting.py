@@ -29,7 +29,8 @@ from psycopg2.extensions import cursor as Cursor
 from domain.errors import FieldProblem, InvalidInput, KeyNeverExisted, KeysUnavailable, Tampered
 from vault import destruction_rows, tree_rows
 from vault.connections import Connections, transaction
-from vault.destruction_rows import DestructionRecord, Request
+from vault.destruction_request import DestructionRequest
+from vault.destruction_rows import DestructionRecord
 from vault.keyring import KeyMissing, Keyring, RootRef, lacks
 from vault.nodes import OpenedTree
 from vault.rotation import rotate
@@ -85,7 +86,7 @@ class Forgetting:
         self._after_step = after_step
         self._log_changes = log_changes
 
-    def destroy(self, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+    def destroy(self, requests: Sequence[DestructionRequest]) -> dict[UUID, Outcome]:
         """Destroy what is asked for in one rotation, finishing first what an earlier call left.
 
         Returns an outcome for each certificate. One repeated under the same certificate is the first one again;
@@ -126,7 +127,9 @@ class Forgetting:
         except KeyMissing:
             raise lacks(self._keyring, self._connections.read(tree_rows.read_root).ref) from None
 
-    def _due(self, session: Connection, requests: Sequence[Request], refused: dict[UUID, Outcome]) -> list[Request]:
+    def _due(
+        self, session: Connection, requests: Sequence[DestructionRequest], refused: dict[UUID, Outcome]
+    ) -> list[DestructionRequest]:
         """Return the requests that are not done yet; put those that cannot be done into ``refused``."""
         scope_ids = {scope_id for request in requests for scope_id in request.scope_ids}
         subject_ids = {subject_id for request in requests for subject_id in request.subject_ids}
@@ -145,7 +148,7 @@ class Forgetting:
                 refused[request.certificate_id] = InvalidInput([problem])
         return due
 
-    def _rewrap(self, cursor: Cursor, due: Sequence[Request], ref: RootRef) -> None:
+    def _rewrap(self, cursor: Cursor, due: Sequence[DestructionRequest], ref: RootRef) -> None:
         root = tree_rows.take_root(cursor)
         asked_people = {subject_id for request in due for subject_id in request.subject_ids}
         asked_scopes = {scope_id for request in due for scope_id in request.scope_ids}

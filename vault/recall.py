@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from vault import recall_rows
 from vault.connections import Connections
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.holder import LEASE_SECONDS
 
 _PAUSE_SECONDS = 0.005
@@ -31,7 +31,7 @@ class Recalled:
     unanswered: int
 
 
-def recall(connections: Connections, requests: Sequence[Request], longest_cache: float) -> Recalled:
+def recall(connections: Connections, requests: Sequence[DestructionRequest], longest_cache: float) -> Recalled:
     """Recall the keys of these requests; wait until every holder has obeyed or lost its lease (2 s at most).
 
     Can be repeated. Raises ``KeysUnavailable``.

@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 
 CHANNEL = "casekeeper_recall"
 _LOCK = 0x636B7265
@@ -69,7 +69,7 @@ def recalled_people(cursor: Cursor, after: int, up_to: int) -> set[UUID]:
     return {subject_id for (subject_id,) in cursor.fetchall()}
 
 
-def insert_recall(cursor: Cursor, requests: Sequence[Request]) -> int:
+def insert_recall(cursor: Cursor, requests: Sequence[DestructionRequest]) -> int:
     """Recall every key that the requests are for, and return the number that holders must have obeyed.
 
     Holders are woken at the commit. What was recalled before is left alone. One recall at a time, so that numbers

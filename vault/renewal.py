@@ -21,7 +21,7 @@ from psycopg2.extensions import cursor as Cursor
 from domain.errors import Tampered
 from vault import renewal_rows, tree_rows
 from vault.connections import Connections
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.forgetting import Destruction, Forgetting
 from vault.keyring import KeyMissing, Keyring, lacks
 from vault.nodes import Node, OpenedTree, wrapped_node
@@ -80,7 +80,7 @@ class Renewal:
         if not opened.ok:
             raise Tampered(f"no root key was destroyed: of all keys {opened.found}")
         self._after_step(ALL_OPENED)
-        outcome = self._forgetting.destroy([Request(renewal_id, at, frozenset(), frozenset())])[renewal_id]
+        outcome = self._forgetting.destroy([DestructionRequest(renewal_id, at, frozenset(), frozenset())])[renewal_id]
         if not isinstance(outcome, Destruction):
             raise outcome
         self._after_step(ROOT_REPLACED)

@@ -17,7 +17,7 @@ from vault import change_rows, tree_rows
 from vault.cache import KeyCache
 from vault.change_log import ChangeLog
 from vault.connections import Connections
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.forgetting import Destruction, Forgetting, Outcome
 from vault.holder import LEASE_SECONDS, Holder
 from vault.installation import attach
@@ -190,13 +190,13 @@ class Vault:
         ``InvalidInput`` when the certificate was used for less, ``Tampered`` when a key does not verify: then the old
         root key is still there.
         """
-        request = Request(certificate_id, at, frozenset(subject_ids), frozenset(scope_ids))
+        request = DestructionRequest(certificate_id, at, frozenset(subject_ids), frozenset(scope_ids))
         outcome = self.destroy_many([request])[certificate_id]
         if not isinstance(outcome, Destruction):
             raise outcome
         return outcome
 
-    def destroy_many(self, requests: Sequence[Request]) -> dict[UUID, Outcome]:
+    def destroy_many(self, requests: Sequence[DestructionRequest]) -> dict[UUID, Outcome]:
         """Destroy what several certificates ask for, in one rotation; return what became of each certificate.
 
         One that cannot be carried out (``KeyNeverExisted``, ``InvalidInput``) keeps no other from it. Each can be
@@ -214,7 +214,7 @@ class Vault:
         self._log_changes()
         return outcomes
 
-    def recall(self, requests: Sequence[Request]) -> Recalled:
+    def recall(self, requests: Sequence[DestructionRequest]) -> Recalled:
         """Hand out none of the keys that these requests are for any more, and have all processes let go of them.
 
         From then on they open as erased, everywhere; only :meth:`destroy_many` still takes them. Waits 2 s at most.

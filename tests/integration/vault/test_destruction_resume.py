@@ -18,7 +18,7 @@ from domain.errors import KeysUnavailable
 from tests.keyrings import of_files
 from tests.waiting import until
 from vault import connections
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.forgetting import ROOT_CREATED, STEPS, VERIFIED, Forgetting
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -184,7 +184,7 @@ def test_stopped_its_session_ended_and_overtaken_it_destroys_nothing_of_the_othe
     keyring = StoppedKeyring(keys, call, when, overtake)
     forgetting = Forgetting(connections.Connections(keys.dsn), keyring, lambda step: None)
     with suppress(KeysUnavailable):
-        forgetting.destroy([Request(first, AT, frozenset([facts[0].subject_id]), frozenset())])
+        forgetting.destroy([DestructionRequest(first, AT, frozenset([facts[0].subject_id]), frozenset())])
 
     after = keys.open()
     assert keyring.was_stopped

@@ -9,7 +9,7 @@ from vault_keys import KILLED, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import InvalidInput, KeyNeverExisted, Tampered
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.forgetting import ROOT_CREATED, STEPS
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -17,7 +17,7 @@ AT = datetime(2026, 3, 4, tzinfo=UTC)
 
 def request(*facts, scopes=(), at=AT):
     people = frozenset(fact.subject_id for fact in facts)
-    return Request(uuid4(), at, people, frozenset(fact.scope_id for fact in scopes))
+    return DestructionRequest(uuid4(), at, people, frozenset(fact.scope_id for fact in scopes))
 
 
 def test_certificates_due_together_share_one_root_change_and_have_each_its_own_record(keys, vault):
@@ -65,9 +65,9 @@ def test_one_that_cannot_be_carried_out_keeps_no_other_from_it(keys, vault):
     facts = seal_people(vault, 4, ("medical",))
     used = request(facts[0])
     vault.destroy_many([used])
-    more = Request(used.certificate_id, AT, frozenset([facts[3].subject_id]), frozenset())
+    more = DestructionRequest(used.certificate_id, AT, frozenset([facts[3].subject_id]), frozenset())
     unknown_id = uuid4()
-    unknown = Request(uuid4(), AT, frozenset([facts[3].subject_id]), frozenset([unknown_id]))
+    unknown = DestructionRequest(uuid4(), AT, frozenset([facts[3].subject_id]), frozenset([unknown_id]))
     one, two = request(facts[1]), request(facts[2])
 
     outcomes = vault.destroy_many([more, one, unknown, two])
@@ -83,7 +83,7 @@ def test_one_that_cannot_be_carried_out_keeps_no_other_from_it(keys, vault):
 
 def test_nothing_is_turned_when_all_are_refused_or_nothing_is_asked(keys, vault):
     fact = seal_fact(vault, uuid4())
-    unknown = Request(uuid4(), AT, frozenset(), frozenset([uuid4()]))
+    unknown = DestructionRequest(uuid4(), AT, frozenset(), frozenset([uuid4()]))
 
     assert isinstance(vault.destroy_many([unknown])[unknown.certificate_id], KeyNeverExisted)
     assert vault.destroy_many([]) == {}

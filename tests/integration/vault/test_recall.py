@@ -16,7 +16,7 @@ from domain.errors import Fenced, KeysUnavailable
 from domain.sealed import Erased
 from tests.waiting import until
 from vault import vault as vault_module
-from vault.destruction_rows import Request
+from vault.destruction_request import DestructionRequest
 from vault.recall import Recalled
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -37,11 +37,11 @@ def holders(keys):
 
 
 def of_person(fact):
-    return Request(uuid4(), AT, frozenset([fact.subject_id]), frozenset())
+    return DestructionRequest(uuid4(), AT, frozenset([fact.subject_id]), frozenset())
 
 
 def of_scope(fact):
-    return Request(uuid4(), AT, frozenset(), frozenset([fact.scope_id]))
+    return DestructionRequest(uuid4(), AT, frozenset(), frozenset([fact.scope_id]))
 
 
 def test_everybody_lets_go_and_nobody_is_handed_a_recalled_key(keys, vault, holders):
