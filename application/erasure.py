@@ -89,8 +89,19 @@ class ErasureSaga:
         for certificate_id, outcome in self._destroyed([asked for _, asked in due.values()]).items():
             erasure = due[certificate_id][0]
             with noted(failures, erasure.request_id):
-                self._record(erasure, outcome)
+                self._record_destruction(erasure, outcome)
         return failures
+
+    def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
+        """Certify once every view has purged, and sign the certificate in the same append: there is one or none."""
+        work = self._work(erasure.cause)
+        subject = work.load(Subject, erasure.subject_id)
+        if subject.request(erasure.request_id).state != "destroyed":
+            return
+        subject.certify_erasure(work.context, work.new_id(), erasure.request_id, view_positions)
+        issue(work, subject, erasure.request_id)
+        resume_erasures(work, subject)
+        work.append()
 
     def _asked(self, erasure: DueErasure, state: str) -> DestructionRequest | None:
         """Return what the vault is asked to take away; ``None`` when the erasure is not in this state."""
@@ -129,7 +140,7 @@ class ErasureSaga:
             return {one.certificate_id: outage for one in asked}
         return {id_: outcome for one in asked for id_, outcome in self._destroyed([one]).items()}
 
-    def _record(self, erasure: DueErasure, outcome: Destruction | CasekeeperError) -> None:
+    def _record_destruction(self, erasure: DueErasure, outcome: Destruction | CasekeeperError) -> None:
         if isinstance(outcome, CasekeeperError):
             raise outcome
         work = self._work(erasure.cause)
@@ -181,17 +192,6 @@ class ErasureSaga:
             if expires_at is not None:
                 subject.enter_suppression(work.context, work.new_id(), erasure.request_id, expires_at)
                 work.append()
-
-    def certify(self, erasure: DueErasure, view_positions: Mapping[str, int]) -> None:
-        """Certify once every view has purged, and sign the certificate in the same append: there is one or none."""
-        work = self._work(erasure.cause)
-        subject = work.load(Subject, erasure.subject_id)
-        if subject.request(erasure.request_id).state != "destroyed":
-            return
-        subject.certify_erasure(work.context, work.new_id(), erasure.request_id, view_positions)
-        issue(work, subject, erasure.request_id)
-        resume_erasures(work, subject)
-        work.append()
 
     def _work(self, cause: UUID) -> UnitOfWork:
         now = self._clock()
