@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Again:
+class DestroyedAgain:
     """Keys that were destroyed again: the certificate of the first time, and how many people and scopes had lived."""
 
     certificate_id: UUID
@@ -38,7 +38,7 @@ class Reconciled:
     """How many fences were compared with the keys, and what had to be destroyed again."""
 
     fences: int
-    again: tuple[Again, ...]
+    again: tuple[DestroyedAgain, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def reconcile_keys(events: EventLog, vault: Vault, compared: Callable[[int], Non
         for erasure, living in _brought_back(events, vault, fences):
             _destroy(vault, erasure)
             log.error("keys destroyed again", certificate_id=str(erasure.certificate_id), count=living)
-            again.append(Again(erasure.certificate_id, living))
+            again.append(DestroyedAgain(erasure.certificate_id, living))
         compared(count)
     return Reconciled(count, tuple(again))
 
