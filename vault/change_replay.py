@@ -24,7 +24,8 @@ from vault.nodes import Node
 class ReplayedKeys:
     """All rows of the keys cluster as the log has them: per table, by key, as JSON objects in one spelling.
 
-    ``next_place`` is the place of the next new person, ``last_seq`` the highest number of a change, ``end`` the end.
+    ``next_place`` is the place of the next new person, ``last_seq`` the highest number of a change, ``end`` the
+    mark behind the last frame.
     """
 
     installation_id: UUID

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 _PAGE = 2_000
 _MARK = "SELECT generation, length, chain FROM key_log"
 _SEQS_SKIPPED = 1_000
-"""So far behind the last number in the log a restored cluster goes on."""
+"""How many numbers a restored cluster skips after the last in the log."""
 
 
 @dataclass(frozen=True)
