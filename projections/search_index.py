@@ -34,7 +34,7 @@ from projections.purges import SealedColumn
 from projections.read_model import Handlers, ReadModel
 from projections.rows import rows
 from projections.writes import Statement, Writes, insert
-from vault.blind_index import EPOCH_DAYS, destroy_others, epoch_at, index_key, is_over, tags
+from vault.blind_index import EPOCH_DAYS, destroy_others, epoch_at, index_key, is_over, kept_epochs, tags
 from vault.vault import Vault
 
 BUILT_AT_ONCE = 1_000
@@ -166,10 +166,13 @@ class SearchIndex(ReadModel):
         if not self._due(index_epochs.epochs(cursor)):
             return
         index_epochs.take(cursor)
+        # Listed before the epochs are read: a process that was stopped and replaced fails at reading, or knows no key
+        # of an epoch that began meanwhile.
+        kept = kept_epochs(self._vault)
         epochs = index_epochs.epochs(cursor)
         # What is read here is committed: a key is destroyed only when nobody can find by it any more.
         in_force = [epoch for epoch, (state, _) in epochs.items() if state != "retired"]
-        if gone := destroy_others(self._vault, in_force):
+        if gone := destroy_others(self._vault, kept, in_force):
             log.info("index keys destroyed", view=self.name, count=len(gone))
         self._unused_keys_due = time.monotonic() + _UNUSED_KEYS_SECONDS
         for epoch, (state, built_to) in epochs.items():

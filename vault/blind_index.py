@@ -74,9 +74,13 @@ def index_key(vault: Secrets, epoch: int) -> bytes:
     return vault.secret(f"index-{epoch}")
 
 
-def destroy_others(vault: Secrets, in_force: Collection[int]) -> list[int]:
-    """Destroy the keys of all epochs but these; return which."""
-    gone = sorted(_kept(vault) - set(in_force))
+def destroy_others(vault: Secrets, kept: Collection[int], in_force: Collection[int]) -> list[int]:
+    """Destroy the keys of all these epochs but those in force; return which.
+
+    ``kept``: what :func:`kept_epochs` returned before it was read which are in force. A process that was stopped after
+    that and replaced has no name of a later key.
+    """
+    gone = sorted(set(kept) - set(in_force))
     for epoch in gone:
         vault.destroy_secret(f"index-{epoch}")
     return gone
@@ -90,10 +94,11 @@ def residue_until(vault: Secrets, purged_at: datetime, now: datetime, days: int)
     """
     epoch = epoch_at(purged_at, days)
     until = end_of(epoch) + REPLACED_WITHIN
-    overdue = now >= until and any(kept <= epoch for kept in _kept(vault))
+    overdue = now >= until and any(kept <= epoch for kept in kept_epochs(vault))
     return now + REPLACED_WITHIN if overdue else until
 
 
-def _kept(vault: Secrets) -> set[int]:
+def kept_epochs(vault: Secrets) -> set[int]:
+    """Return the epochs whose keys are kept."""
     found = (_NAME.fullmatch(name) for name in vault.secrets())
     return {int(match[1]) for match in found if match}

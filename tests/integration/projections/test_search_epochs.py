@@ -327,3 +327,42 @@ def test_two_processes_never_change_the_view_at_once(feed, connect, vault, clock
     tick(index)
 
     assert epochs(index) == [(OLD, "current"), (NEW, "building")]
+
+
+class StoppedAtTheList:
+    """The vault of a process that is stopped before it asks which keys there are."""
+
+    def __init__(self, vault: Vault, meanwhile: Callable[[], None]) -> None:
+        self._vault, self._meanwhile = vault, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vault, name)
+
+    def secrets(self) -> list[str]:
+        self._meanwhile()
+        return self._vault.secrets()
+
+
+def test_a_process_that_was_stopped_in_a_step_and_replaced_destroys_no_key_in_force(
+    feed, connect, vault, clock, no_keys
+):
+    index = feed(SearchIndex(vault, DAYS, clock))
+    person = str(uuid4())
+    index.take(registered(vault, person))
+    tick(index)
+    clock.now = LATER
+    stopped = connect()
+
+    def replaced() -> None:
+        """The server ends the stopped session; another worker leads, and changes the epoch."""
+        with index.connection, index.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", (stopped.info.backend_pid,))
+        for _ in range(12):
+            tick(index)
+        assert (epochs(index), found(index, vault)) == ([(NEW, "current")], [person])
+
+    with stopped.cursor() as cursor, pytest.raises(psycopg2.OperationalError):
+        SearchIndex(StoppedAtTheList(vault, replaced), DAYS, clock).tick(cursor)
+
+    assert index_keys(vault) == [f"index-{NEW}"]
+    assert found(index, vault) == [person]

@@ -83,9 +83,19 @@ def test_an_epoch_is_over_at_its_end_and_when_epochs_became_shorter():
 def test_only_index_keys_of_other_epochs_are_destroyed():
     kept = Kept("index-30", "index-60", "index-90", "form-token", "index-x", "body-mac-2026-01-01")
 
-    assert blind_index.destroy_others(kept, {60}) == [30, 90]
+    assert blind_index.kept_epochs(kept) == {30, 60, 90}
+    assert blind_index.destroy_others(kept, {30, 60, 90}, {60}) == [30, 90]
     assert kept.secrets() == ["body-mac-2026-01-01", "form-token", "index-60", "index-x"]
-    assert blind_index.destroy_others(kept, {60}) == []
+    assert blind_index.destroy_others(kept, {60}, {60}) == []
+
+
+def test_a_key_that_was_made_after_the_keys_were_listed_is_not_destroyed():
+    kept = Kept("index-30", "index-60")
+    listed = blind_index.kept_epochs(kept)
+    blind_index.index_key(kept, 90)
+
+    assert blind_index.destroy_others(kept, listed, {60}) == [30]
+    assert kept.secrets() == ["index-60", "index-90"]
 
 
 @pytest.mark.parametrize("names", [(), ("index-30",), ("index-60",), ("index-30", "index-60")])
