@@ -59,9 +59,13 @@ class DeviceKey:
             try:
                 return _decrypt(device_key, nonce, ciphertext, associated)
             except PKCS11Error:
-                # SoftHSM2 says CKR_GENERAL_ERROR for a wrong tag: if the key works otherwise, it was the tag.
+                # SoftHSM2 says CKR_GENERAL_ERROR for a wrong tag: if the key works otherwise and this fails again, it
+                # was the tag. A device that failed for a moment, busy or failing over, must not look like tampering.
                 probe = new_nonce()
                 _decrypt(device_key, probe, _encrypt(device_key, probe, _PROBE, associated), associated)
+            try:
+                return _decrypt(device_key, nonce, ciphertext, associated)
+            except PKCS11Error:
                 raise Tampered("authentication failed") from None
 
         return SecretKey(self._run(decrypt))

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mount_namespace import NAMESPACE, possible
 from pkcs11 import Attribute, KeyType, ObjectClass
 
-from domain.errors import KeyringMismatch, KeysUnavailable
+from domain.errors import KeyringMismatch, KeysUnavailable, Tampered
+from vault import device_key
 from vault.device_key import _decrypt, _encrypt
 from vault.pkcs11_device import Device
 from vault.pkcs11_keyring import Pkcs11Keyring
@@ -177,6 +178,25 @@ def test_the_device_s_gcm_is_that_of_the_standard_library_of_cryptography(token,
         assert _encrypt(key, nonce, b"k" * 32, b"") == AESGCM(known).encrypt(nonce, b"k" * 32, None)
 
     Device(token).run(compare)
+
+
+def test_a_device_that_fails_for_a_moment_is_not_taken_for_tampering(keyring, monkeypatch):
+    root, child = keyring.load_root(keyring.create_root(1)), SecretKey.new()
+    wrapped = root.wrap(child, b"context")
+    failures = [pkcs11.DeviceError]
+
+    def failing_once(*arguments):
+        if failures:
+            raise failures.pop()
+        return _decrypt(*arguments)
+
+    monkeypatch.setattr(device_key, "_decrypt", failing_once)
+
+    assert root.unwrap(wrapped, b"context").exposed() == child.exposed()
+    assert failures == []
+    for changed in ((wrapped[:-1] + bytes([wrapped[-1] ^ 1]), b"context"), (wrapped, b"another")):
+        with pytest.raises(Tampered):
+            root.unwrap(*changed)
 
 
 def test_a_root_key_that_could_leave_the_device_is_refused(token, keyring):
