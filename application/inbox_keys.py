@@ -6,12 +6,16 @@ somebody made up. A key outlives the last message that can have been encrypted t
 
 The names are public. So a missing key is missed only for messages of the time in which publishers used it: at any
 other, whoever can write to the topic could hold the inbox with a name they have read there.
+
+A key of a clock that was ahead says a birth that is still to come, and would be kept until long after that. Who looks
+after keys notes when it saw such a key (:func:`note_ahead`), in the name of another secret: that counts as its birth.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from joserfc.jwk import OKPKey
@@ -33,15 +37,23 @@ SWEEP = timedelta(minutes=5)
 """How late that may be done, while a worker runs: it looks every minute."""
 
 _PREFIX = "inbox-key-"
+_AHEAD = "inbox-ahead-"
 _MARK = "inbox-kid"
 _STAMP = "%Y%m%d%H%M%S"
 _MARK_DIGITS = 16
 _KID = re.compile(rf"([0-9]{{14}})-[0-9a-f]{{{_MARK_DIGITS}}}")
+_NOTE = re.compile(rf"{_AHEAD}(?P<kid>(?P<birth>[0-9]{{14}})-[0-9a-f]{{{_MARK_DIGITS}}})-(?P<seen>[0-9]{{14}})")
 
 
 def current_kid(vault: Secrets, now: datetime) -> str:
     """Return the key id to encrypt to, making a key when there is none young enough. Raises ``KeysUnavailable``."""
-    born = {kid: at for kid, at in _kids(vault).items() if at <= now < at + KEY_LIFE}
+    names = vault.secrets()
+    seen = _seen_ahead(names)
+    born = {
+        kid: at
+        for kid, at in _kids(names).items()
+        if at <= now < at + KEY_LIFE and not (kid in seen and KEY_LIFE <= now - seen[kid] <= KEPT)
+    }
     return max(born, key=lambda kid: (born[kid], kid)) if born else rotate(vault, now)
 
 
@@ -64,7 +76,7 @@ def private_key(vault: Secrets, kid: str, sent: datetime, now: datetime) -> byte
     names = vault.secrets()
     if _PREFIX + kid in names:
         return vault.secret(_PREFIX + kid)
-    if _MARK in names and _is_missed(vault, kid, sent, now):
+    if _MARK in names and kid not in _seen_ahead(names) and _is_missed(vault, kid, sent, now):
         raise KeyringMismatch("the keyring lacks an inbox key that is not past its time: it is of before that key")
     return None
 
@@ -77,11 +89,29 @@ def rotate(vault: Secrets, now: datetime) -> str:
     return kid
 
 
+def note_ahead(vault: Secrets, clock: Callable[[], datetime]) -> None:
+    """Note when a key is seen whose birth is still to come, by more than clocks may be apart: it ends as if born then.
+
+    The keys are listed before the clock is asked, so that a process which stood still takes none of later for one.
+    """
+    names = vault.secrets()
+    now, seen = clock(), _seen_ahead(names)
+    for kid, born in _kids(names).items():
+        if born > now + MARGIN and kid not in seen:
+            vault.secret(f"{_AHEAD}{kid}-{now.astimezone(UTC).strftime(_STAMP)}")
+
+
 def destroy_expired(vault: Secrets, now: datetime) -> list[str]:
     """Destroy the keys to which no message can still lie on the topic; return their ids."""
-    expired = [kid for kid, born in _kids(vault).items() if now - born > KEPT]
+    names = vault.secrets()
+    seen = _seen_ahead(names)
+    expired = [kid for kid, born in _kids(names).items() if now - _counted_from(born, seen.get(kid), now) > KEPT]
     for kid in expired:
         vault.destroy_secret(_PREFIX + kid)
+    for name in names:
+        # Until then it says that the key is not missed.
+        if (noted := _NOTE.fullmatch(name)) and now - _born(noted["birth"]) > KEPT:
+            vault.destroy_secret(name)
     return expired
 
 
@@ -95,8 +125,11 @@ def give_up_missing(vault: Secrets, now: datetime) -> str:
 
 
 def gone_by(moment: datetime) -> datetime:
-    """Return when every key is destroyed to which a message of before this moment can have been encrypted."""
-    return moment + KEPT + SWEEP
+    """Return when every key is destroyed to which a message of before this moment can have been encrypted.
+
+    The clock that the youngest of them was made by may have been ahead by the margin; by more, see :func:`note_ahead`.
+    """
+    return moment + MARGIN + KEPT + SWEEP
 
 
 def _mark(vault: Secrets, stamp: str) -> str:
@@ -117,10 +150,20 @@ def _born(stamp: str) -> datetime:
     return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
-def _kids(vault: Secrets) -> dict[str, datetime]:
-    found = {}
-    for name in vault.secrets():
-        matched = _KID.fullmatch(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
-        if matched is not None:
-            found[matched[0]] = _born(matched[1])
-    return found
+def _counted_from(born: datetime, seen: datetime | None, now: datetime) -> datetime:
+    """Return from when on a key's time counts."""
+    if seen is None or (born <= now and seen + KEPT < born - MARGIN):
+        # It should have been gone before its birth came: who noted it had a clock that was behind.
+        return born
+    return min(born, seen)
+
+
+def _seen_ahead(names: Collection[str]) -> dict[str, datetime]:
+    """Return key id → when its birth was seen to be still to come."""
+    found = (_NOTE.fullmatch(name) for name in names)
+    return {noted["kid"]: _born(noted["seen"]) for noted in found if noted}
+
+
+def _kids(names: Collection[str]) -> dict[str, datetime]:
+    found = (_KID.fullmatch(name.removeprefix(_PREFIX)) for name in names if name.startswith(_PREFIX))
+    return {matched[0]: _born(matched[1]) for matched in found if matched}

@@ -60,6 +60,7 @@ class Schedule:
     def replace_secrets(self, now: datetime) -> None:
         """Make new keys for inbox and outcomes when theirs are old; destroy secrets that nothing can need any more."""
         vault = self._service.vault
+        inbox_keys.note_ahead(vault, self._service.clock)
         inbox_keys.current_kid(vault, now)
         replaced = signing_keys.replace(vault, now, signing_keys.OUTCOMES, KEY_LIFE, KEY_KEPT)
         gone = [*replaced, *inbox_keys.destroy_expired(vault, now), *self._service.housekeeping(now)]

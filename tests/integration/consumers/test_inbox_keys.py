@@ -128,5 +128,72 @@ def test_missing_keys_that_were_given_up_are_missed_no_more_and_kept_ones_open_a
         inbox_keys.private_key(service.vault, made, moment, moment)
 
 
+def looked_after(service: Service, moment: datetime) -> None:
+    inbox_keys.note_ahead(service.vault, lambda: moment)
+    inbox_keys.destroy_expired(service.vault, moment)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=59), timedelta(hours=3), timedelta(days=1), timedelta(days=400)])
+def test_a_key_made_by_a_clock_that_was_ahead_is_gone_when_certificates_say_so(
+    service: Service, born: datetime, ahead: timedelta
+) -> None:
+    kid = inbox_keys.rotate(service.vault, born + ahead)
+    looked_after(service, born + timedelta(minutes=1))
+    by = inbox_keys.gone_by(born + timedelta(minutes=1))
+    last_on_topic = born + timedelta(hours=50)
+    looked_after(service, last_on_topic)
+
+    assert inbox_keys.private_key(service.vault, kid, born, last_on_topic) is not None
+    # The schedule looks every minute.
+    looked_after(service, by - timedelta(minutes=1))
+    assert f"inbox-key-{kid}" not in service.vault.secrets()
+
+
+@pytest.mark.parametrize("hours", [30, 40, 50])
+def test_a_key_that_is_gone_before_the_birth_it_says_is_used_late_no_more_and_not_missed(
+    service: Service, born: datetime, hours: int
+) -> None:
+    says = born + timedelta(hours=hours)
+    kid = inbox_keys.rotate(service.vault, says)
+    looked_after(service, born)
+
+    assert inbox_keys.current_kid(service.vault, says + timedelta(minutes=1)) != kid
+    looked_after(service, born + timedelta(hours=51, minutes=1))
+    late = says + timedelta(hours=2)
+    assert inbox_keys.private_key(service.vault, kid, late, late) is None
+    looked_after(service, says + timedelta(hours=51, minutes=1))
+    assert [name for name in service.vault.secrets() if kid in name] == []
+
+
+@pytest.mark.parametrize("behind", [timedelta(hours=10), timedelta(days=3), timedelta(days=400)])
+def test_a_clock_that_was_behind_for_a_moment_costs_no_message(
+    service: Service, kid: str, born: datetime, behind: timedelta
+) -> None:
+    noted = born + timedelta(hours=2)
+    looked_after(service, noted - behind)
+    given_out = [
+        hour for hour in range(24) if inbox_keys.current_kid(service.vault, born + timedelta(hours=hour)) == kid
+    ]
+    last_on_topic = born + timedelta(hours=max(given_out) + 1 + 25)
+    looked_after(service, last_on_topic)
+
+    assert inbox_keys.private_key(service.vault, kid, born, last_on_topic) is not None
+
+
+def test_a_process_that_stood_still_takes_no_later_key_for_one_of_a_clock_that_was_ahead(
+    service: Service, born: datetime
+) -> None:
+    before = set(service.vault.secrets())
+    made = []
+
+    def stopped_before() -> datetime:
+        made.append(inbox_keys.rotate(service.vault, born + timedelta(days=1)))
+        return born
+
+    inbox_keys.note_ahead(service.vault, stopped_before)
+
+    assert set(service.vault.secrets()) - before - {"inbox-kid"} == {f"inbox-key-{made[0]}"}
+
+
 def _public(x: str) -> X25519PublicKey:
     return X25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x + "="))
