@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -92,10 +92,15 @@ class IdempotencyKeys:
             raise IdempotencyKeyReused("the idempotency key was used before with another body")
         raise AlreadyDone(found.status, found.answer, found.position)
 
-    def destroy_old(self, now: datetime) -> list[str]:
-        """Destroy the body MAC keys of the days before yesterday; return their names."""
+    def destroy_old(self, clock: Callable[[], datetime]) -> list[str]:
+        """Destroy the body MAC keys of all days but yesterday, today and tomorrow; return their names.
+
+        The keys are listed before the clock is asked: a process that stood still does not know those made meanwhile.
+        """
+        names = self._vault.secrets()
+        now = clock()
         kept = {self.day(now + timedelta(days=days)) for days in (-1, 0, 1)}
-        old = [name for name in self._vault.secrets() if name.startswith(_DAY_KEY) and name not in kept]
+        old = [name for name in names if name.startswith(_DAY_KEY) and name not in kept]
         for name in old:
             with self._keeping:
                 self._kept.pop(name, None)

@@ -119,9 +119,9 @@ class Service:
         work = UnitOfWork(self.resources, self._system_context())
         return work.load(Publisher, publisher_id)
 
-    def housekeeping(self, now: datetime) -> list[str]:
-        """Destroy secrets whose day is over; return their names."""
-        return [*self.idempotency.destroy_old(now), *self.vault.suppression.destroy_expired(now)]
+    def housekeeping(self, clock: Callable[[], datetime]) -> list[str]:
+        """Destroy secrets whose day is over by a clock; return their names."""
+        return [*self.idempotency.destroy_old(clock), *self.vault.suppression.destroy_expired(clock())]
 
     def _first_or_known(self, call: _Call) -> Answer:
         """Decide, and look up what is known of the key where that is refused: the append itself refuses a known key.

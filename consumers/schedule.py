@@ -63,7 +63,7 @@ class Schedule:
         inbox_keys.note_ahead(vault, self._service.clock)
         inbox_keys.current_kid(vault, now)
         replaced = signing_keys.replace(vault, now, signing_keys.OUTCOMES, KEY_LIFE, KEY_KEPT)
-        gone = [*replaced, *inbox_keys.destroy_expired(vault, now), *self._service.housekeeping(now)]
+        gone = [*replaced, *inbox_keys.destroy_expired(vault, now), *self._service.housekeeping(self._service.clock)]
         if gone:
             log.info("secrets destroyed", count=len(gone))
 

@@ -10,5 +10,5 @@ from application.service import Service
 def days_later(service: Service, days: int) -> Service:
     """Return the service as it is some days from now, what is due by then being done."""
     there = service.clock() + timedelta(days=days)
-    service.housekeeping(there)
+    service.housekeeping(lambda: there)
     return Service(service.resources, service.reading, lambda: there)

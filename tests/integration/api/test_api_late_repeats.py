@@ -11,7 +11,7 @@ def test_a_repeat_after_two_days_is_told_that_it_was_done(world, monkeypatch):
     key, path = str(uuid4()), f"/v1/cases/{case}/notes"
     first = world.people.manager.post(path, NOTE, key=key)
     head, there = world.log.head(), world.service.clock() + timedelta(days=2)
-    world.service.housekeeping(there)
+    world.service.housekeeping(lambda: there)
     monkeypatch.setattr(world.service, "clock", lambda: there)
     again = world.people.manager.post(path, NOTE, key=key)
     other_call = world.people.manager.post(f"/v1/cases/{case}/assignments", {"assignee": "a1"}, key=key)

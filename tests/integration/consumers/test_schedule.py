@@ -113,6 +113,34 @@ def test_secrets_past_their_time_are_destroyed(timed, settings, schedule, clock)
     assert f"body-mac-{NOW:%Y-%m-%d}" not in timed.vault.secrets()
 
 
+def test_a_schedule_that_stood_still_for_two_days_destroys_no_key_of_today(timed, schedule, clock) -> None:
+    clock.now = NOW + timedelta(days=3)
+    key, body = str(uuid4()), BODIES["register_subject"]
+    first = timed.execute("register_subject", INTAKE, {}, body, key)
+    before = timed.vault.secrets()
+    schedule.replace_secrets(clock.now - timedelta(days=2))
+    # Whatever comes next makes today's key, where there is none.
+    timed.execute("register_subject", INTAKE, {}, body, str(uuid4()))
+
+    assert f"body-mac-{clock.now:%Y-%m-%d}" in before
+    assert timed.execute("register_subject", INTAKE, {}, body, key).body == first.body
+
+
+def test_what_is_made_while_a_schedule_stands_still_at_its_look_at_the_clock_is_left_alone(timed) -> None:
+    before = NOW + timedelta(days=10)
+    today = before + timedelta(days=2)
+
+    def stopped_for_two_days() -> datetime:
+        timed.vault.secret(f"body-mac-{today:%Y-%m-%d}")
+        return before
+
+    timed.vault.secret(f"body-mac-{before - timedelta(days=2):%Y-%m-%d}")
+    gone = timed.idempotency.destroy_old(stopped_for_two_days)
+
+    assert f"body-mac-{before - timedelta(days=2):%Y-%m-%d}" in gone
+    assert f"body-mac-{today:%Y-%m-%d}" in timed.vault.secrets()
+
+
 def test_the_key_that_outcomes_are_signed_with_is_replaced_and_the_old_one_kept_a_while(timed, schedule) -> None:
     start = NOW + timedelta(days=2_000)
 
