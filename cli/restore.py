@@ -19,11 +19,10 @@ from ops.grants import grant
 from ops.owned_databases import stopped_databases
 from store.log import EventLog
 from store.migrate import EVENTS_MIGRATIONS, migrate
-from vault.change_file import ChangeFolder
 from vault.connections import Connections
 from vault.installation import installation_of, keyring_at
 from vault.keyring import Keyring
-from vault.restoring import bring_log, check_log, restore_keys
+from vault.restoring import bring_log, check_log, log_that_counts, restore_keys
 from vault.vault import MIGRATIONS
 
 
@@ -38,12 +37,13 @@ class Plan:
 @click.command("restore")
 @click.option("--from", "source", type=click.Path(path_type=Path, file_okay=False), required=True, help="The backup.")
 @click.option("--dry-run", is_flag=True, help="Check backup, targets and keyring, and change nothing.")
-def command(source: Path, dry_run: bool) -> None:
+@click.option("--log-lost", is_flag=True, help="The key change log was lost: where there is none, take the backup's.")
+def command(source: Path, dry_run: bool, log_lost: bool) -> None:
     """Put a backup into empty databases; nothing that is there is ever written over.
 
-    The keys come from the key change log where it was kept up (CASEKEEPER_KEYS_LOG), else from the backup's copy of
-    it, and first: a log older than the keyring is refused before anything is changed. Stop the service before; killed,
-    it is typed again and goes on. Read docs/runbooks/restore.md.
+    The keys come from the key change log where it was kept up (CASEKEEPER_KEYS_LOG), with --log-lost from the backup's
+    copy of it, and first: a log older than the keyring is refused before anything is changed. Stop the service before;
+    killed, it is typed again and goes on. Read docs/runbooks/restore.md.
 
     \b
     Example:
@@ -58,11 +58,15 @@ def command(source: Path, dry_run: bool) -> None:
         def keyring(installation_id: UUID) -> Keyring:
             return keyring_at(connections, settings.keyring_location, installation_id)
 
+        keys = "there already"
+        if plan.keys:
+            keys = checked_keys(settings.keys_log_path, source / KEYS, keyring, log_lost)
         if dry_run:
-            _say_what_would_be(settings, source, plan, keyring)
+            click.echo(f"keys: {keys}")
+            click.echo(f"events: {'would be put back' if plan.events else 'there already'}")
             return
         if plan.keys:
-            put_back_keys(keys_dsn, settings.keys_log_path, source, keyring)
+            put_back_keys(keys_dsn, settings.keys_log_path, source, keyring, log_lost)
         if plan.events:
             put_back_events(events_dsn, source)
     click.echo(f"restored events up to {content.head} and beyond, of {content.created_at}")
@@ -82,14 +86,27 @@ def planned(content: Content, events_dsn: str, keys_dsn: str) -> Plan:
     return Plan(events, installation_id is None)
 
 
-def put_back_keys(keys_dsn: str, keys_log: Path, source: Path, keyring: Callable[[UUID], Keyring]) -> None:
+def checked_keys(keys_log: Path, copy: Path, keyring: Callable[[UUID], Keyring], log_lost: bool) -> str:
+    """Look whether the keys can be put back, and say what would be; change nothing.
+
+    Raises what ``log_that_counts`` and ``check_log`` raise.
+    """
+    folder = log_that_counts(keys_log, copy, lost=log_lost)
+    return f"{check_log(folder, keyring).count()} rows would come from {folder}; the keyring opens them"
+
+
+def put_back_keys(
+    keys_dsn: str, keys_log: Path, source: Path, keyring: Callable[[UUID], Keyring], log_lost: bool
+) -> None:
     """Bring the key change log where it belongs and the keys from it into their cluster."""
     migrate(keys_dsn, MIGRATIONS)
     grant(keys_dsn, "keys")
-    if bring_log(keys_log, source / KEYS):
+    if bring_log(keys_log, source / KEYS, lost=log_lost):
         click.echo(f"keys come from the log in {keys_log}, which was kept up to the end")
     else:
-        click.echo("keys come from the backup's copy of their log: keys made after the backup are lost")
+        click.echo(
+            f"the log in {keys_log} ends as the backup's copy does: keys made after the backup, if any, are lost"
+        )
     with bar("putting keys back") as moved:
         restored = restore_keys(keys_dsn, keys_log, keyring, moved=moved)
     click.echo(f"keys: {restored.rows} rows, root key of epoch {restored.epoch}")
@@ -100,14 +117,3 @@ def put_back_events(events_dsn: str, source: Path) -> None:
     restore_database(events_dsn, source / EVENTS)
     migrate(events_dsn, EVENTS_MIGRATIONS)
     grant(events_dsn, "events")
-
-
-def _say_what_would_be(settings: Settings, source: Path, plan: Plan, keyring: Callable[[UUID], Keyring]) -> None:
-    if plan.keys:
-        kept = ChangeFolder(settings.keys_log_path).last_generation()
-        folder = settings.keys_log_path if kept else source / KEYS
-        keys = check_log(folder, keyring)
-        click.echo(f"keys: {keys.count()} rows would come from {folder}; the keyring opens them")
-    else:
-        click.echo("keys: there already")
-    click.echo(f"events: {'would be put back' if plan.events else 'there already'}")

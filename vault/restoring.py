@@ -42,24 +42,40 @@ class RestoredKeys:
     epoch: int
 
 
-def bring_log(live: Path, backup: Path) -> bool:
-    """Make sure that the log's folder has a log at least as new as the backup's; return whether it had one.
+def log_that_counts(live: Path, backup: Path, *, lost: bool) -> Path:
+    """Return the folder of the log that keys are to come from, and change nothing.
 
-    The log that was kept up to the end is the one that counts; the backup's copy is for when that is lost. Raises
-    ``RestoreRefused`` when the log there is older than the backup's, or of another installation.
+    The log that was kept up to the end is the one that counts; the backup's copy is for when that is lost. A folder
+    without a log does not say so, its volume may not be mounted: ``lost`` does. Raises ``RestoreRefused`` without it,
+    and when the log there is older than the backup's, or of another installation.
     """
     log, copy = ChangeFolder(live), ChangeFolder(backup)
     newest, copied = log.last_generation(), copy.last_generation()
     if not newest:
-        with log.alone():
-            copy.copy(copy.end(copied), live)
-        return False
+        if not lost:
+            raise RestoreRefused(
+                "the key change log's folder is empty: is its volume mounted? Only if the log is lost: --log-lost"
+            )
+        return backup
     if log.installation(newest) != copy.installation(copied):
         raise RestoreRefused("the key change log in its folder is of another installation than the backup's")
     log_end, copy_end = log.end(newest), copy.end(copied)
     if (log_end.generation, log_end.length) < (copy_end.generation, copy_end.length):
         raise RestoreRefused("the key change log in its folder is older than the backup's: move it away")
-    return True
+    return live
+
+
+def bring_log(live: Path, backup: Path, *, lost: bool) -> bool:
+    """Make sure that the log's folder has the log that counts; return whether that goes on beyond the backup's copy.
+
+    Raises what :func:`log_that_counts` raises.
+    """
+    copy = ChangeFolder(backup)
+    copied = copy.end(copy.last_generation())
+    if log_that_counts(live, backup, lost=lost) == backup:
+        with ChangeFolder(live).alone():
+            copy.copy(copied, live)
+    return not ChangeFolder(live).ends_at(copied)
 
 
 def check_log(folder: Path, keyring: Callable[[UUID], Keyring]) -> ReplayedKeys:

@@ -91,9 +91,10 @@ def test_a_restore_killed_at_any_step_goes_on(
             keys_dsn=new_database(pg_keys, "keys"),
             keys_log=str(tmp_path / f"log-{number}" if log_lost else settings.keys_log_path),
         )
-        killed(target, where, when, 1, "restore", "--from", str(backup))
+        arguments = ["restore", "--from", str(backup), *(["--log-lost"] if log_lost else [])]
+        killed(target, where, when, 1, *arguments)
 
-        typed(target, "restore", "--from", str(backup))
+        typed(target, *arguments)
 
         service = build_service(target)
         assert opened(service) == whole

@@ -15,7 +15,6 @@ from application.wiring import build_service
 from domain.errors import StoreUnavailable
 from tests.keyrings import of_files
 from tests.keys_story import casekeeper, closed, erased, new_installation, opened, registered
-from vault.installation import installation_of
 
 
 @pytest.fixture
@@ -41,8 +40,8 @@ def restored(settings: Settings, folder: Path, *more: str) -> str:
     return done.stdout
 
 
-def refusal(settings: Settings, folder: Path) -> str:
-    done = casekeeper(settings, "restore", "--from", str(folder))
+def refusal(settings: Settings, folder: Path, *more: str) -> str:
+    done = casekeeper(settings, "restore", "--from", str(folder), *more)
     assert done.returncode == 1
     return done.stderr.strip()
 
@@ -92,10 +91,13 @@ def test_a_backup_alone_restores_everything_while_nothing_was_destroyed_since(se
     backup = backed_up(settings, tmp_path / "backup")
     shutil.rmtree(settings.keys_log_path)
 
-    dry = restored(empty, backup, "--dry-run")
+    unasked = [refusal(empty, backup), refusal(empty, backup, "--dry-run")]
+    dry = restored(empty, backup, "--log-lost", "--dry-run")
     assert (tables(empty.events_dsn), tables(empty.keys_dsn)) == (0, 0)
+    assert not settings.keys_log_path.exists()
+    assert ["--log-lost" in said for said in unasked] == [True, True]
     assert "would be put back" in dry
-    said = restored(empty, backup)
+    said = restored(empty, backup, "--log-lost")
 
     assert "the backup's copy" in said
     service = build_service(empty)
@@ -117,13 +119,22 @@ def test_keys_of_before_a_destruction_are_refused_and_nothing_is_changed(setting
     backup = backed_up(settings, tmp_path / "backup")
     service = build_service(settings)
     erased(service, people[0])
+    now = opened(service)
     closed(service)
-    shutil.rmtree(settings.keys_log_path)
+    volume = settings.keys_log_path.rename(tmp_path / "volume")
+    settings.keys_log_path.mkdir()
 
-    assert "the keys cluster is older than the keyring" in refusal(empty, backup)
+    assert "is its volume mounted?" in refusal(empty, backup)
+    assert "the keys cluster is older than the keyring" in refusal(empty, backup, "--log-lost")
 
-    assert tables(empty.events_dsn) == 0
-    assert installation_of(empty.keys_dsn) is None
+    assert (tables(empty.events_dsn), tables(empty.keys_dsn)) == (0, 0)
+    assert list(settings.keys_log_path.iterdir()) == []
+    settings.keys_log_path.rmdir()
+    volume.rename(settings.keys_log_path)
+    assert "kept up to the end" in restored(empty, backup)
+    service = build_service(empty)
+    assert opened(service) == now
+    closed(service)
 
 
 @of_files

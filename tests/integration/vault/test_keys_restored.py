@@ -175,14 +175,29 @@ def test_the_log_that_was_kept_up_counts_and_the_backup_s_copy_is_for_when_it_is
     seal_people(logged, 2)
     newer = (log_folder / "keys-00000001.log").read_bytes()
 
-    assert restoring.bring_log(log_folder, backup)
+    assert restoring.bring_log(log_folder, backup, lost=False)
     assert (log_folder / "keys-00000001.log").read_bytes() == newer
-    assert not restoring.bring_log(tmp_path / "lost", backup)
+    for _ in range(2):
+        assert not restoring.bring_log(tmp_path / "lost", backup, lost=True)
     assert (tmp_path / "lost" / "keys-00000001.log").read_bytes() == at_backup
 
     (log_folder / "keys-00000001.log").write_bytes(at_backup[:-1])
     with pytest.raises(RestoreRefused, match="older than the backup"):
-        restoring.bring_log(log_folder, backup)
+        restoring.bring_log(log_folder, backup, lost=False)
+
+
+def test_an_empty_folder_alone_is_not_taken_for_a_lost_log(logged, log_folder, tmp_path):
+    seal_people(logged, 1)
+    backup, unmounted = tmp_path / "backup", tmp_path / "unmounted"
+    live = ChangeFolder(log_folder)
+    live.copy(live.end(1), backup)
+    unmounted.mkdir()
+
+    with pytest.raises(RestoreRefused, match="is its volume mounted"):
+        restoring.bring_log(unmounted, backup, lost=False)
+    assert list(unmounted.iterdir()) == []
+    assert restoring.log_that_counts(unmounted, backup, lost=True) == backup
+    assert list(unmounted.iterdir()) == []
 
 
 def test_no_log_is_no_backup(empty_cluster, tmp_path):
