@@ -2,8 +2,9 @@
 
 A generation is ``keys-<number>.log``: frames of a length (4 bytes, big-endian), a JSON object, and the SHA-256 of the
 chain so far, length and object. So a frame is whole or it is no frame, and none can be taken out, moved or put in
-unnoticed. A frame is an atomic step from one committed state of the keys cluster to the next. The last one may be torn
-by a kill: what is behind the last whole frame counts for nothing, and the next append cuts it off.
+unnoticed. A frame is an atomic step from one committed state of the keys cluster to the next, and one append. The last
+one may be torn by a kill or a crash: it counts for nothing, and the next append cuts it off and keeps what it cut in
+``keys-<number>.cut-<hash>``. What is not whole and cannot be a torn append is damage, and refused.
 
 Nothing here opens without the keyring: the rows hold wrapped keys.
 """
@@ -37,6 +38,10 @@ _CHAIN_BYTES = 32
 _POLL_SECONDS = 0.005
 _COMING = ".new"
 _CHUNK_BYTES = 1 << 20
+_BLOCK_BYTES = 512
+"""What a disk writes whole or not at all; a crash leaves zeros where it wrote nothing."""
+_MAYBE_A_FRAME = re.compile(rb'(?=[\x00-\x1f].{3}\{")', re.DOTALL)
+"""A length and the begin of an object: within an object's text no byte is below 0x20."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,11 @@ class ChangeFolder:
             self._named(mark.generation)
 
     def frames(self, generation: int, after: Mark | None = None) -> Iterator[Frame]:
-        """Yield the whole frames of a generation, or those behind a place in it; stop at the first that is not whole.
+        """Yield the whole frames of a generation, or those behind a place in it; a torn append at the end counts not.
 
-        Raises ``KeyringMismatch`` when the log does not reach the place, is another one there, or has what is no frame
-        of this program's although its chain fits: the chain has no key, so somebody wrote it.
+        Raises ``KeyringMismatch`` when the log does not reach the place, is another one there, is damaged there or
+        further on, or has what is no frame of this program's although its chain fits: the chain has no key, so somebody
+        wrote it.
         """
         try:
             with self._path(generation).open("rb") as file:
@@ -112,6 +118,9 @@ class ChangeFolder:
                 while (frame := _next(file.read, place, size)) is not None:
                     yield frame
                     place = frame.end
+                file.seek(place.length)
+                if _is_damage(place, file.read(size - place.length)):
+                    raise KeyringMismatch(f"the key change log is damaged: {file.name}, from byte {place.length} on")
         except FileNotFoundError:
             raise KeysUnavailable("the key change log's folder lacks its file: is its volume mounted?") from None
         except OSError:
@@ -158,12 +167,17 @@ class ChangeFolder:
             raise _unwritable() from None
         target._named(end.generation)
 
-    def append(self, place: Mark, contents: list[dict[str, Any]]) -> Mark:
-        """Write frames right behind a place, cutting off what stands there; durable when this returns."""
-        raw, end = _framed(place, contents)
+    def append(self, place: Mark, content: dict[str, Any]) -> Mark:
+        """Write a frame right behind a place, cutting off what stands there; durable when this returns.
+
+        What is cut off is kept in a file beside it: after a restore nobody else may have it.
+        """
+        raw, end = _framed(place, [content])
         try:
-            descriptor = os.open(self._path(place.generation), os.O_WRONLY)
+            descriptor = os.open(self._path(place.generation), os.O_RDWR)
             try:
+                behind = max(0, os.fstat(descriptor).st_size - place.length)
+                self._keep(place, os.pread(descriptor, behind, place.length))
                 os.ftruncate(descriptor, place.length)
                 try:
                     _write(descriptor, raw, place.length)
@@ -189,6 +203,18 @@ class ChangeFolder:
             sync_folder(self.folder)
         except OSError:
             raise _unwritable() from None
+
+    def _keep(self, place: Mark, cut: bytes) -> None:
+        if not cut:
+            return
+        name = f"keys-{place.generation:08d}.cut-{hashlib.sha256(cut).hexdigest()[:16]}"
+        descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write(descriptor, cut, 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._sync()
 
     def _named(self, generation: int) -> None:
         try:
@@ -255,6 +281,48 @@ def _next(read: Any, place: Mark, file_size: int) -> Frame | None:
         return None
     end = Mark(place.generation, place.length + _LENGTH_BYTES + size + _CHAIN_BYTES, chain)
     return Frame(_content(body), end)
+
+
+def _is_damage(place: Mark, tail: bytes) -> bool:
+    """Return whether what stands behind the last whole frame is damage, and not what a torn append leaves.
+
+    An append is one frame and the last thing in the file. Torn, it ends early, or blocks of it are zeros.
+    """
+    size = int.from_bytes(tail[:_LENGTH_BYTES], "big")
+    end = _LENGTH_BYTES + size + _CHAIN_BYTES
+    if _has_a_frame(tail):
+        return True
+    if end > len(tail):
+        return _is_whole_but_its_length(place, tail)
+    if size and end < len(tail):
+        return True
+    return not _lacks_a_block(tail, place.length)
+
+
+def _has_a_frame(tail: bytes) -> bool:
+    """Return whether a whole frame stands in a tail, chained to what stands before it there."""
+    for found in _MAYBE_A_FRAME.finditer(tail, _CHAIN_BYTES):
+        start = found.start()
+        head = tail[start : start + _LENGTH_BYTES]
+        body_at = start + _LENGTH_BYTES
+        end = body_at + int.from_bytes(head, "big")
+        chain = tail[end : end + _CHAIN_BYTES]
+        if len(chain) == _CHAIN_BYTES and chain == _chained(
+            tail[start - _CHAIN_BYTES : start], head, tail[body_at:end]
+        ):
+            return True
+    return False
+
+
+def _is_whole_but_its_length(place: Mark, tail: bytes) -> bool:
+    body = tail[_LENGTH_BYTES:-_CHAIN_BYTES]
+    return tail[-_CHAIN_BYTES:] == _chained(place.chain, len(body).to_bytes(_LENGTH_BYTES, "big"), body)
+
+
+def _lacks_a_block(tail: bytes, offset: int) -> bool:
+    """Return whether what some block of the file has of a tail is all zeros; ``offset`` is where the tail begins."""
+    starts = range(-(offset % _BLOCK_BYTES), len(tail), _BLOCK_BYTES)
+    return any(not tail[max(start, 0) : start + _BLOCK_BYTES].strip(b"\0") for start in starts)
 
 
 def _content(body: bytes) -> dict[str, Any]:

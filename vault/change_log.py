@@ -103,7 +103,7 @@ class ChangeLog:
             end = tail[-1].end if tail else mark
             fresh = [change.to_json() for change in changes if change.seq not in known]
             if fresh:
-                end = self.files.append(end, [{"changes": fresh}])
+                end = self.files.append(end, {"changes": fresh})
             self._after_step(APPENDED)
             if end != mark:
                 change_rows.set_mark(cursor, end)

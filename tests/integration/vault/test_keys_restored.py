@@ -138,20 +138,39 @@ def test_a_cluster_that_has_keys_is_left_alone(keys, logged, log_folder):
     assert all_open(logged, facts)
 
 
+@pytest.mark.parametrize("destroyed", [True, False])
 @pytest.mark.parametrize("at", [0.02, 0.4, 0.7])
-def test_a_log_that_is_damaged_inside_is_never_taken_for_whole(keys, logged, log_folder, empty_cluster, at):
-    """The damage ends the log early; whatever was destroyed after it makes that visible."""
+def test_a_log_that_is_damaged_inside_is_never_taken_for_whole(keys, logged, log_folder, empty_cluster, at, destroyed):
+    """Also where nothing was destroyed after it: no root key tells then that the log ends early."""
     facts = seal_people(logged, 6, ("medical",))
-    logged.destroy(uuid4(), AT, [facts[0].subject_id], [])
+    if destroyed:
+        logged.destroy(uuid4(), AT, [facts[0].subject_id], [])
     [file] = log_folder.glob("keys-*.log")
     raw = bytearray(file.read_bytes())
     raw[int(len(raw) * at)] ^= 1
     file.write_bytes(raw)
 
-    with pytest.raises(KeyringMismatch):
+    with pytest.raises(KeyringMismatch, match=r"damaged: .*keys-00000001.log, from byte \d+ on"):
         restored(empty_cluster, log_folder)
 
     assert not any(rows(empty_cluster).values())
+    assert file.read_bytes() == raw
+
+
+def test_what_a_torn_append_left_before_a_restore_is_kept_when_the_log_goes_on(keys, logged, log_folder, empty_cluster):
+    facts = seal_people(logged, 3, ("medical",))
+    [file] = log_folder.glob("keys-*.log")
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\0\0\x10\0" + b'{"changes":[[7,')
+
+    restored(empty_cluster, log_folder)
+    again = empty_cluster.open(changes=log_folder)
+    facts += seal_people(again, 2, ("medical",))
+
+    [kept] = log_folder.glob("keys-00000001.cut-*")
+    assert kept.read_bytes() == b"\0\0\x10\0" + b'{"changes":[[7,'
+    assert file.read_bytes().startswith(whole)
+    assert all_open(empty_cluster.open(changes=log_folder), facts)
 
 
 def test_it_says_how_far_it_is(keys, logged, log_folder, empty_cluster):

@@ -110,3 +110,80 @@ def test_a_torn_end_takes_no_more_memory_than_the_file_is_long(tmp_path):
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
     assert found.end.length == (tmp_path / "keys-00000001.log").stat().st_size - len(b"\xff" * 4 + b"torn")
+
+
+CHANGES = [{"changes": [[number, "key_scope", True, [{"scope_id": "x" * 3_000}]]]} for number in range(3)]
+
+
+def starts(folder: Path, *bodies: object) -> list[int]:
+    """Return where each frame of a log with these bodies begins, and where the last one ends."""
+    return [written(folder, *bodies[:count])._path(1).stat().st_size for count in range(len(bodies) + 1)]
+
+
+def test_a_bit_that_flipped_anywhere_is_damage_with_whole_frames_behind_it_and_at_the_end(tmp_path):
+    """An append that was torn ends early or lacks blocks: it has no frame behind it, and no byte of it is another."""
+    *at, size = starts(tmp_path / "parts", HEADER, DUMPED, *CHANGES)
+    raw = written(tmp_path, HEADER, DUMPED, *CHANGES)._path(1).read_bytes()
+    near = [place for start in [*at, size] for place in range(start - 40, start + 8) if 0 <= place < size]
+    for place in [*near, *range(0, size, 97)]:
+        broken = bytearray(raw)
+        broken[place] ^= 0x10
+        (tmp_path / "keys-00000001.log").write_bytes(broken)
+        frame = max(start for start in at if start <= place)
+
+        with pytest.raises(KeyringMismatch, match=rf"damaged: .*/keys-00000001\.log, from byte {frame} on"):
+            replay(ChangeFolder(tmp_path))
+
+    assert (tmp_path / "keys-00000001.log").read_bytes() == bytes(broken)
+
+
+@pytest.mark.parametrize("length", [0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_length_that_cannot_be_is_damage(tmp_path, length):
+    at = starts(tmp_path / "parts", HEADER, DUMPED, *CHANGES)
+    raw = bytearray(written(tmp_path, HEADER, DUMPED, *CHANGES)._path(1).read_bytes())
+    for start in at[2:-1]:
+        broken = bytearray(raw)
+        broken[start : start + 4] = length.to_bytes(4, "big")
+        (tmp_path / "keys-00000001.log").write_bytes(broken)
+
+        with pytest.raises(KeyringMismatch, match=f"from byte {start} on"):
+            replay(ChangeFolder(tmp_path))
+
+
+def test_zeros_over_frames_that_were_whole_are_damage(tmp_path):
+    *_, before, last, size = starts(tmp_path / "parts", HEADER, DUMPED, *CHANGES)
+    raw = bytearray(written(tmp_path, HEADER, DUMPED, *CHANGES)._path(1).read_bytes())
+    raw[before + 600 :] = bytes(size - before - 600)
+    (tmp_path / "keys-00000001.log").write_bytes(raw)
+
+    with pytest.raises(KeyringMismatch, match=f"from byte {before} on"):
+        replay(ChangeFolder(tmp_path))
+    assert last > before + 600
+
+
+def test_an_append_that_was_torn_anywhere_counts_for_nothing(tmp_path):
+    *_, last, size = starts(tmp_path / "parts", HEADER, DUMPED, *CHANGES)
+    raw = written(tmp_path, HEADER, DUMPED, *CHANGES)._path(1).read_bytes()
+    blocks = range(last - last % 512, size, 512)
+    torn = [raw[:length] for length in [*range(last, last + 50), *range(last + 50, size, 61), *range(size - 40, size)]]
+    for block in blocks:
+        start, end = max(block, last), min(block + 512, size)
+        # This block was not written, or none from here on.
+        torn += [raw[:start] + bytes(end - start) + raw[end:], raw[:start] + bytes(size - start)]
+
+    for content in torn:
+        (tmp_path / "keys-00000001.log").write_bytes(content)
+        assert replay(ChangeFolder(tmp_path)).end.length == last
+
+
+def test_what_an_append_cuts_off_is_kept(tmp_path):
+    folder = written(tmp_path, HEADER, DUMPED, behind=b"\0\0\1\0{torn")
+    end = folder.end(1)
+
+    after = folder.append(end, CHANGES[0])
+    folder.append(after, CHANGES[1])
+
+    [kept] = tmp_path.glob("keys-00000001.cut-*")
+    assert kept.read_bytes() == b"\0\0\1\0{torn"
+    assert [frame.content for frame in folder.frames(1)] == [HEADER, DUMPED, *CHANGES[:2]]
+    assert folder.last_generation() == 1
