@@ -11,12 +11,10 @@ Nothing here opens without the keyring: the rows hold wrapped keys.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from uuid import UUID
 
 from domain.errors import KeyringMismatch, KeysUnavailable
 from vault.durable import sync_folder
+from vault.file_lock import lock_file
 
 FORMAT = 1
 LOCK_SECONDS = 5.0
@@ -35,7 +34,6 @@ START = hashlib.sha256(b"casekeeper/key-changes/1").digest()
 _GENERATION = re.compile(r"keys-(\d{8})\.log")
 _LENGTH_BYTES = 4
 _CHAIN_BYTES = 32
-_POLL_SECONDS = 0.005
 _COMING = ".new"
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 512
@@ -76,7 +74,7 @@ class ChangeFolder:
         except OSError:
             raise _unwritable() from None
         try:
-            _lock(descriptor)
+            lock_file(descriptor, LOCK_SECONDS, "another process holds the key change log: is one stopped?")
             yield
         finally:
             os.close(descriptor)
@@ -354,17 +352,6 @@ def _write(descriptor: int, content: bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
-
-
-def _lock(descriptor: int) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise KeysUnavailable("another process holds the key change log: is one stopped?") from None
-            time.sleep(_POLL_SECONDS)
 
 
 def _unreadable() -> KeysUnavailable:

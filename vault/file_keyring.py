@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -27,11 +26,13 @@ from uuid import UUID, uuid4
 
 from domain.errors import KeyringMismatch, KeysUnavailable
 from vault.durable import sync_folder
+from vault.file_lock import lock_file
 from vault.key_names import root_name, root_named, secret_name, secret_named
 from vault.keyring import KeyMissing, RootRef
 from vault.primitives import SecretKey, new_key
 
 FORMAT = 1
+LOCK_SECONDS = 5.0
 _SUFFIX = ".key"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _DESTROYED = "destroyed"
@@ -246,13 +247,16 @@ class FileKeyring:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other threads and processes from making or destroying secrets meanwhile (roots have the tree's lock)."""
+        """Keep other threads and processes from making or destroying secrets meanwhile (roots have the tree's lock).
+
+        They wait 5 s and then say so: whoever holds it may be stopped.
+        """
         try:
             descriptor = os.open(self._folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
         except OSError as error:
             raise _unwritable(error) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_file(descriptor, LOCK_SECONDS, "another process makes or destroys a secret: is one stopped?")
             yield
         finally:
             os.close(descriptor)

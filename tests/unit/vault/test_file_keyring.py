@@ -3,6 +3,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -11,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.errors import KeyringMismatch, KeysUnavailable
+from vault import file_keyring
 from vault.file_keyring import FileKeyring
 from vault.keyring import KeyMissing, RootRef
 from vault.primitives import SecretKey
@@ -176,6 +178,32 @@ def test_a_secret_is_not_made_or_destroyed_while_another_process_does_so(keyring
 
     assert len(made.result()) == 32
     assert keyring.secrets() == ["new"]
+
+
+def _stop_with_the_lock(keyring: FileKeyring) -> None:
+    with keyring.alone():
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_process_that_is_stopped_while_it_makes_a_secret_keeps_nobody_waiting_for_ever(keyring, folder, monkeypatch):
+    monkeypatch.setattr(file_keyring, "LOCK_SECONDS", 0.2)
+    keyring.create_root(1)
+    kept = keyring.secret("kept")
+    stopped = multiprocessing.get_context("fork").Process(target=_stop_with_the_lock, args=(keyring,))
+    stopped.start()
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+    try:
+        for call in (lambda: keyring.secret("new"), lambda: keyring.destroy_secret("kept")):
+            with pytest.raises(KeysUnavailable, match="is one stopped"):
+                call()
+        assert keyring.secret("kept") == kept
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+        stopped.join()
+
+    keyring.destroy_secret("kept")
+    assert keyring.secrets() == []
+    assert len(keyring.secret("new")) == 32
 
 
 def test_another_installation_s_keyring_is_refused(keyring, folder):
