@@ -2,8 +2,9 @@
 
 A file is one line of JSON ``{"format", "installation", "name", "key", "check"}``; ``check`` (SHA-256 of the rest) tells
 a whole file from one that is just being overwritten. Keys appear whole or not at all: they are written under a
-temporary name, synced, and linked to their own, which fails if it exists. Destroying overwrites the file with zeros in
-place, syncs, unlinks, syncs the folder. A disk that writes elsewhere than it is told (flash, copy-on-write) keeps old
+temporary name (``.new-…``), synced, and linked to their own, which fails if it exists. Destroying overwrites the file
+with zeros in place, syncs, unlinks, syncs the folder; first it does so with what a kill left under a temporary name,
+which may be a copy of the same key. A disk that writes elsewhere than it is told (flash, copy-on-write) keeps old
 blocks: for those, encrypt the volume or use a device.
 
 The file ``destroyed`` lists the fingerprints of secrets that were destroyed, so that replicas of the folder can tell a
@@ -36,6 +37,7 @@ LOCK_SECONDS = 5.0
 _SUFFIX = ".key"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _DESTROYED = "destroyed"
+_TEMPORARY = ".new-"
 _ATTEMPTS = 20
 _KEY_BYTES = 512
 """At least as large as a key's file."""
@@ -73,7 +75,7 @@ class FileKeyring:
 
         Raises ``KeysUnavailable`` when no key can be made or destroyed, and says whether it is full or read-only.
         """
-        temporary = self._folder / f".new-{secrets.token_hex(8)}"
+        temporary = self._folder / f".try-{secrets.token_hex(8)}"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
@@ -93,7 +95,8 @@ class FileKeyring:
 
     def put_root(self, ref: RootRef, key: bytes) -> bool:
         """Keep a root key that was made elsewhere; return whether it was not here yet."""
-        return self._create(_root_file(ref), key)
+        with self.alone():
+            return self._create(_root_file(ref), key)
 
     def load_root(self, ref: RootRef) -> SecretKey:
         """Return a root key. Raises ``KeyMissing`` or ``KeyringMismatch``."""
@@ -101,6 +104,7 @@ class FileKeyring:
 
     def destroy_root(self, ref: RootRef) -> None:
         """Overwrite and remove a root key; one that is gone already is no error."""
+        self.clear_leftovers()
         self._destroy(_root_file(ref))
 
     def roots(self) -> list[RootRef]:
@@ -134,10 +138,11 @@ class FileKeyring:
         with self.alone():
             with contextlib.suppress(KeyMissing):
                 self.note_destroyed({SecretKey(self._load(file)).fingerprint()})
-            self._destroy(file)
+            self.remove_secret(name)
 
     def remove_secret(self, name: str) -> None:
         """Overwrite and remove a secret that is listed as destroyed already, nobody else being at it."""
+        self._clear()
         self._destroy(_secret_file(name))
 
     def is_empty(self) -> bool:
@@ -172,7 +177,22 @@ class FileKeyring:
             raise KeysUnavailable("the keyring cannot be written") from None
 
     def settle(self, in_force: RootRef, confirm: Callable[[], RootRef]) -> None:
-        """Do nothing: one copy is always of one mind."""
+        """Overwrite and remove what a kill left under a temporary name: one copy is always of one mind."""
+        self.clear_leftovers()
+
+    def leftovers(self) -> int:
+        """Return how many copies of keys a kill has left under a temporary name."""
+        if not self._temporary():
+            return 0
+        # Whoever makes a key just now is waited for.
+        with self.alone():
+            return len(self._temporary())
+
+    def clear_leftovers(self) -> None:
+        """Overwrite and remove what a kill left under a temporary name: a copy of a key that no destruction names."""
+        if self._temporary():
+            with self.alone():
+                self._clear()
 
     def secrets(self) -> list[str]:
         """Return the names of the secrets there are, sorted.
@@ -190,6 +210,28 @@ class FileKeyring:
             return sorted(file for file in os.listdir(self._folder) if _name(file))
         except OSError:
             raise KeysUnavailable("the keyring's folder cannot be read") from None
+
+    def _temporary(self) -> list[Path]:
+        try:
+            return [self._folder / name for name in os.listdir(self._folder) if name.startswith(_TEMPORARY)]
+        except OSError:
+            raise KeysUnavailable("the keyring's folder cannot be read") from None
+
+    def _clear(self) -> None:
+        """Clear leftovers, nobody else being at it; where a key's name was linked already, the file is the key's."""
+        left = self._temporary()
+        if not left:
+            return
+        try:
+            kept = {_inode(self._folder / name) for name in self._names()}
+            for path in left:
+                if _inode(path) in kept:
+                    path.unlink()
+                else:
+                    _overwrite(path)
+            self._sync()
+        except OSError:
+            raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
 
     def _load(self, name: str) -> bytes:
         for _ in range(_ATTEMPTS):
@@ -212,8 +254,8 @@ class FileKeyring:
             raise KeysUnavailable("a file of the keyring cannot be read") from None
 
     def _create(self, name: str, key: bytes) -> bool:
-        """Keep a key under a name; return whether it was this call that did."""
-        temporary = self._folder / f".new-{secrets.token_hex(8)}"
+        """Keep a key under a name, nobody else being at it; return whether it was this call that did."""
+        temporary = self._folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
         content = {"format": FORMAT, "installation": self._installation, "name": name, "key": key.hex()}
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -224,21 +266,14 @@ class FileKeyring:
                 return False
             finally:
                 os.close(descriptor)
-                os.unlink(temporary)
-                sync_folder(self._folder)
+                self._clear()
         except OSError as error:
             raise _unwritable(error) from None
         return True
 
     def _destroy(self, name: str) -> None:
-        path = self._folder / name
         try:
-            descriptor = os.open(path, os.O_WRONLY)
-            try:
-                _write(descriptor, b"\0" * os.fstat(descriptor).st_size)
-            finally:
-                os.close(descriptor)
-            path.unlink(missing_ok=True)
+            _overwrite(self._folder / name)
             sync_folder(self._folder)
         except FileNotFoundError:
             self._files()
@@ -286,6 +321,23 @@ def _unwritable(error: OSError) -> KeysUnavailable:
 
 def _check(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _overwrite(path: Path) -> None:
+    """Fill a file with zeros in place, durably, and remove it."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        _write(descriptor, b"\0" * os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
+    path.unlink(missing_ok=True)
 
 
 def _write(descriptor: int, content: bytes) -> None:

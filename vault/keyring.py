@@ -65,7 +65,11 @@ class Keyring(Secrets, Protocol):
         """Return the root keys there are, oldest first."""
 
     def settle(self, in_force: RootRef, confirm: Callable[[], RootRef]) -> None:
-        """Bring all replicas to one state; ``confirm`` reads the root key in force again, from the session that locks.
+        """Bring all replicas to one state, without copies of keys that a kill left under a temporary name.
 
-        Only whoever holds the lock of destructions may ask for this.
+        ``confirm`` reads the root key in force again, from the session that locks. Only whoever holds the lock of
+        destructions may ask for this.
         """
+
+    def leftovers(self) -> int:
+        """Return how many copies of keys a kill has left under a temporary name."""

@@ -138,6 +138,10 @@ class Pkcs11Keyring:
     def settle(self, in_force: RootRef, confirm: Callable[[], RootRef]) -> None:
         """Do nothing: a device that has replicas keeps them itself."""
 
+    def leftovers(self) -> int:
+        """Return 0: nothing in a device has a temporary name."""
+        return 0
+
     def secret(self, name: str) -> bytes:
         """Return 32 random bytes kept under a name ([a-z0-9._-], at most 100), made at the first call."""
         label = secret_name(name)

@@ -91,6 +91,7 @@ class ReplicatedKeyring:
         if len(lacking) == len(held):
             return
         self._refuse_empty(lacking)
+        self._in_reach(lambda replica: replica.clear_leftovers())
         self._copy_root(in_force, lacking, confirm)
         states = self._states()
         if any(state != states[0] for state in states) or len(_live(states)) != len(states[0][0]):
@@ -125,6 +126,10 @@ class ReplicatedKeyring:
     def secrets(self) -> list[str]:
         """Return the names of the secrets that any folder in reach has and none lists as destroyed, sorted."""
         return sorted(_live(self._states()))
+
+    def leftovers(self) -> int:
+        """Return how many copies of keys a kill has left under a temporary name; all must answer."""
+        return sum(self._all(lambda replica: replica.leftovers()))
 
     def faults(self, in_force: RootRef) -> dict[Path, str]:
         """Return what is wrong with each folder that is not as it should be."""

@@ -63,12 +63,19 @@ class Verification:
         return Finding("destroyed keys", not there, found)
 
     def keyring_holds(self) -> Finding:
-        """Look whether the keyring holds the root key in force and no other; a destruction under way has two."""
+        """Look whether the keyring holds the root key in force and no other, and no copy that a kill has left.
+
+        A destruction under way has two.
+        """
         found: set[object] = set()
         for _ in range(_ATTEMPTS):
             before = self._connections.read(tree_rows.read_root).ref
             found = set(self._keyring.roots())
             if found == {before}:
+                if left := self._keyring.leftovers():
+                    return Finding(
+                        "keyring", False, f"{left} copies of keys were left by a kill: the next start clears"
+                    )
                 return Finding("keyring", True, f"the root key in force, epoch {before.epoch}, and no other")
         return Finding("keyring", False, f"{len(found)} root keys, or not the one in force")
 

@@ -299,6 +299,72 @@ def test_killed_between_the_replicas_of_a_root_key(replicated, folders, at, then
     assert all_open(replicated.open(), facts[1:])
 
 
+def killed_before_its_name(folder: Path, work) -> None:
+    """Run work in a process that ends when a key of the replica in this folder is written and has no name yet."""
+
+    def die() -> None:
+        link = os.link
+
+        def call(source, target):
+            if Path(target).parent == folder:
+                os._exit(KILLED)
+            link(source, target)
+
+        os.link = call
+        work()
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=die)
+    process.start()
+    process.join(60)
+    assert process.exitcode == KILLED
+
+
+def holding(folders, key: bytes) -> list[str]:
+    """Return the files, whatever their names, in which a key stands."""
+    return [str(path) for folder in folders for path in folder.iterdir() if key.hex() in path.read_text()]
+
+
+def test_killed_while_a_root_key_is_copied_leaves_no_copy_that_outlives_its_destruction(replicated, folders):
+    vault = replicated.open()
+    facts = seal_people(vault, 4, ("medical",))
+    [old] = (bytes.fromhex(key) for name, key in files(folders[0]).items() if name.startswith("root"))
+    shutil.rmtree(folders[1])
+    folders[1].mkdir(mode=0o700)
+    (folders[1] / NEW).touch()
+    killed_before_its_name(folders[1], replicated.open)
+    assert len(holding(folders, old)) == 2
+    assert files(folders[1]) == {}
+
+    certificate = uuid4()
+    vault.destroy(certificate, AT, [facts[0].subject_id], [])
+
+    assert holding(folders, old) == []
+    assert all_erased(replicated.open(), facts[:1], certificate)
+    assert files(folders[0]) == files(folders[1])
+    assert all(finding.ok for finding in vault.verify())
+
+
+@pytest.mark.parametrize("then", ["started again", "asked for", "destroyed"])
+def test_killed_while_a_secret_is_made_leaves_no_copy_that_outlives_its_destruction(replicated, folders, then):
+    vault = replicated.open()
+    killed_before_its_name(folders[1], lambda: replicated.open().secret("inbox.1"))
+    made = bytes.fromhex(files(folders[0])["secret-inbox.1.key"])
+    assert len(holding(folders, made)) == 2
+    assert [finding.name for finding in vault.verify() if not finding.ok] == ["keyring"]
+
+    if then == "started again":
+        replicated.open()
+        assert len(holding(folders, made)) == 2
+        assert files(folders[0]) == files(folders[1])
+    if then == "asked for":
+        assert vault.secret("inbox.1") == made
+    vault.destroy_secret("inbox.1")
+
+    assert holding(folders, made) == []
+    assert all(finding.ok for finding in vault.verify())
+
+
 @pytest.mark.parametrize("at", ["note_destroyed", "remove_secret"])
 @pytest.mark.parametrize("then", ["started again", "asked for"])
 def test_killed_between_the_replicas_of_a_secret_that_is_destroyed(replicated, folders, at, then):

@@ -109,6 +109,86 @@ def test_a_key_overwritten_but_not_yet_removed_counts_as_gone_and_can_be_removed
     assert not path.exists()
 
 
+def killed_making(work, *, after_link: bool) -> None:
+    """Run work in a process that ends at the link that gives a key its name."""
+
+    def die() -> None:
+        link = os.link
+
+        def call(source, target):
+            if after_link:
+                link(source, target)
+            os._exit(9)
+
+        os.link = call
+        work()
+
+    process = multiprocessing.get_context("fork").Process(target=die)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 9
+
+
+def left_by_a_kill(folder: Path) -> Path:
+    [path] = folder.glob(".new-*")
+    return path
+
+
+CLEARING = {
+    "settled": lambda keyring, ref: keyring.settle(ref, lambda: ref),
+    "a root destroyed": lambda keyring, ref: keyring.destroy_root(RootRef(1, uuid4())),
+    "a secret destroyed": lambda keyring, ref: keyring.destroy_secret("another"),
+    "a secret made": lambda keyring, ref: keyring.secret("another"),
+}
+
+
+@pytest.mark.parametrize("clear", CLEARING.values(), ids=CLEARING)
+def test_a_key_that_a_kill_left_without_a_name_is_overwritten_and_gone(keyring, folder, tmp_path, clear):
+    ref = keyring.create_root(2)
+    key = b"k" * 32
+    killed_making(lambda: keyring.put_root(RootRef(1, uuid4()), key), after_link=False)
+    assert json.loads(left_by_a_kill(folder).read_text())["key"] == key.hex()
+    os.link(left_by_a_kill(folder), tmp_path / "same blocks")
+    assert keyring.leftovers() == 1
+
+    clear(keyring, ref)
+
+    assert set((tmp_path / "same blocks").read_bytes()) == {0}
+    assert not list(folder.glob(".new-*"))
+    assert keyring.leftovers() == 0
+    assert keyring.roots() == [ref]
+
+
+@pytest.mark.parametrize("clear", CLEARING.values(), ids=CLEARING)
+def test_a_key_that_had_its_name_when_its_maker_was_killed_is_kept(keyring, folder, clear):
+    ref, kept = keyring.create_root(2), RootRef(3, uuid4())
+    killed_making(lambda: keyring.put_root(kept, b"k" * 32), after_link=True)
+    assert left_by_a_kill(folder).stat().st_nlink == 2
+
+    clear(keyring, ref)
+
+    assert not list(folder.glob(".new-*"))
+    assert keyring.load_root(kept).exposed() == b"k" * 32
+
+
+def test_a_copy_whose_name_is_taken_is_overwritten(keyring, monkeypatch):
+    ref = keyring.create_root(1)
+    opened = []
+    link = os.link
+
+    def call(source, target):
+        opened.append(os.open(source, os.O_RDONLY))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", call)
+
+    assert not keyring.put_root(ref, b"k" * 32)
+
+    assert set(os.pread(opened[0], 1_000, 0)) == {0}
+    os.close(opened[0])
+    assert keyring.load_root(ref).exposed() != b"k" * 32
+
+
 def test_a_secret_stays_the_same_until_destroyed(keyring, folder):
     keyring.create_root(1)
     first = keyring.secret("relay-mac")
