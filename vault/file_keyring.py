@@ -86,12 +86,19 @@ class FileKeyring:
         except OSError as error:
             raise _unwritable(error) from None
 
-    def create_root(self, epoch: int) -> RootRef:
-        """Make a new random root key, durable when this returns."""
+    def create_root(self, epoch: int, in_force: RootRef | None = None) -> RootRef:
+        """Make a new random root key, durable when this returns. Raises like :meth:`check_holds`."""
+        self.check_holds(in_force)
         ref = RootRef(epoch, uuid4())
         if not self.put_root(ref, new_key()):
             raise KeysUnavailable("a new root key met one of its own name")
         return ref
+
+    def check_holds(self, in_force: RootRef | None) -> None:
+        """Return if the root key in force is here. Raises ``KeysUnavailable``: this may be a mount point alone."""
+        refs = self.roots()
+        if in_force is not None and in_force not in refs:
+            raise KeysUnavailable("the keyring's folder lacks the root key in force: is its volume mounted?")
 
     def put_root(self, ref: RootRef, key: bytes) -> bool:
         """Keep a root key that was made elsewhere; return whether it was not here yet."""
@@ -223,13 +230,13 @@ class FileKeyring:
         if not left:
             return
         try:
-            kept = {_inode(self._folder / name) for name in self._names()}
+            kept = {_inode(self._folder / name) for name in self._files()}
             for path in left:
                 if _inode(path) in kept:
                     path.unlink()
                 else:
                     _overwrite(path)
-            self._sync()
+            sync_folder(self._folder)
         except OSError:
             raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
 
@@ -276,7 +283,9 @@ class FileKeyring:
             _overwrite(self._folder / name)
             sync_folder(self._folder)
         except FileNotFoundError:
-            self._files()
+            # Gone, or on a volume that is not mounted now.
+            if not self._files():
+                raise _empty() from None
         except OSError:
             raise KeysUnavailable("a key of the keyring cannot be destroyed") from None
 

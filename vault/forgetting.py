@@ -100,8 +100,8 @@ class Forgetting:
             due = self._due(session, requests, refused)
             if due:
                 with session.cursor() as cursor:
-                    epoch = tree_rows.read_root(cursor).ref.epoch + 1
-                ref = self._keyring.create_root(epoch)
+                    in_force = tree_rows.read_root(cursor).ref
+                ref = self._keyring.create_root(in_force.epoch + 1, in_force)
                 self._after_step(ROOT_CREATED)
                 with transaction(session) as cursor:
                     self._rewrap(cursor, due, ref)

@@ -52,8 +52,8 @@ class Keyring(Secrets, Protocol):
     What ``create_root`` and ``destroy_root`` did is durable, in every replica there is, when they return.
     """
 
-    def create_root(self, epoch: int) -> RootRef:
-        """Make a new random root key."""
+    def create_root(self, epoch: int, in_force: RootRef | None = None) -> RootRef:
+        """Make a new random root key, only where the one in force is, if there is one: else it is an outage."""
 
     def load_root(self, ref: RootRef) -> WrappingKey:
         """Return a root key. Raises ``KeyMissing``, or ``KeyringMismatch`` for another installation or version."""

@@ -96,8 +96,8 @@ class Pkcs11Keyring:
         """Open the token for writing. Raises ``KeysUnavailable`` when it is write-protected."""
         self._run(lambda session, _: None)
 
-    def create_root(self, epoch: int) -> RootRef:
-        """Have the device make a new root key."""
+    def create_root(self, epoch: int, in_force: RootRef | None = None) -> RootRef:
+        """Have the device make a new root key. It is one device: there is no other place to make it by mistake."""
         ref = RootRef(epoch, uuid4())
 
         def create(session: Session, _: int) -> None:

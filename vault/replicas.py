@@ -54,11 +54,22 @@ class ReplicatedKeyring:
         """Return if one folder takes writes: with another that does not, people are served, and nobody is forgotten."""
         self._in_reach(lambda replica: replica.check_writable())
 
-    def create_root(self, epoch: int) -> RootRef:
-        """Make a new random root key in all folders. One that is in some only, after an outage, is an orphan."""
-        self._all(lambda replica: replica.roots())
+    def create_root(self, epoch: int, in_force: RootRef | None = None) -> RootRef:
+        """Make a new random root key in all folders. One that is in some only, after an outage, is an orphan.
+
+        Raises ``KeysUnavailable`` when a folder lacks the root key in force: its volume went away a moment ago.
+        """
+        self._all(lambda replica: replica.check_holds(in_force))
         ref, key = RootRef(epoch, uuid4()), new_key()
         self._all(lambda replica: replica.put_root(ref, key))
+        try:
+            self._all(lambda replica: replica.check_holds(in_force))
+        except KeysUnavailable:
+            # What stands under a mount point would be out of sight once the volume is back.
+            for replica in self._replicas:
+                with suppress(KeysUnavailable):
+                    replica.destroy_root(ref)
+            raise
         return ref
 
     def load_root(self, ref: RootRef) -> SecretKey:

@@ -18,9 +18,9 @@ class StoppedKeyring:
         self._meanwhile = meanwhile
         self.was_stopped = False
 
-    def create_root(self, epoch: int) -> RootRef:
+    def create_root(self, epoch: int, in_force: RootRef | None = None) -> RootRef:
         self._stop("create_root", "before")
-        ref = self._keyring.create_root(epoch)
+        ref = self._keyring.create_root(epoch, in_force)
         self._stop("create_root", "after")
         return ref
 

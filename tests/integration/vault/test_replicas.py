@@ -218,6 +218,42 @@ def test_an_empty_folder_is_filled_only_where_the_operator_says_it_is_new(replic
     assert not (folders[1] / NEW).exists()
 
 
+@pytest.mark.parametrize(
+    ("of", "call"),
+    [(ReplicatedKeyring, "create_root"), (FileKeyring, "put_root"), (ReplicatedKeyring, "destroy_root")],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_volume_that_goes_away_during_a_destruction_is_an_outage_until_it_is_back(
+    replicated, folders, tmp_path, monkeypatch, of, call
+):
+    """The folder is an empty mount point then: what is made there hides, and what is destroyed there stays."""
+    vault = replicated.open()
+    facts = seal_people(vault, 4, ("medical",))
+    volume, original = tmp_path / "volume", getattr(of, call)
+
+    def unmounted(keyring, *arguments):
+        if not volume.exists() and getattr(keyring, "_folder", folders[1]) == folders[1]:
+            folders[1].rename(volume)
+            folders[1].mkdir(mode=0o700)
+        return original(keyring, *arguments)
+
+    monkeypatch.setattr(of, call, unmounted)
+    certificate = uuid4()
+
+    with pytest.raises(KeysUnavailable, match=r"replica 2.* is its volume mounted"):
+        vault.destroy(certificate, AT, [facts[0].subject_id], [])
+
+    assert 1 in roots(volume)
+    assert files(folders[1]) == {}
+    shutil.rmtree(folders[1])
+    volume.rename(folders[1])
+    monkeypatch.undo()
+    vault.destroy(certificate, AT, [facts[0].subject_id], [])
+    assert [roots(folder) for folder in folders] == [[2], [2]]
+    assert all_erased(replicated.open(), facts[:1], certificate)
+    assert all_open(replicated.open(), facts[1:])
+
+
 def test_a_new_replica_learns_what_was_destroyed_before_it(replicated, folders, tmp_path):
     """Else an old copy that comes later, when the one that knew is lost, would bring the secret back."""
     vault = replicated.open()
