@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC
 
 import click
 
@@ -61,19 +62,24 @@ def verify(as_json: bool) -> None:
 
 @command.command("rotate")
 @click.option("--all", "every", is_flag=True, required=True, help="All keys above the data keys.")
-def rotate(every: bool) -> None:
+@click.option("--continue", "go_on", is_flag=True, help="Go on with one that was killed; its keys of then stay.")
+def rotate(every: bool, go_on: bool) -> None:
     """Give every person's and every inner node, and the root, a new key, while everything goes on.
 
     Data keys stay, because sealed events never change; they are wrapped again. Afterwards nothing that was written
-    before opens anything: no old dump, log, page or copy of a root key. Killed, it is typed again and goes on.
+    before opens anything: no old dump, log, page or copy of a root key.
+
+    Killed, it goes on where it was with --continue. Without, it begins anew: after an incident nothing less helps,
+    because what an earlier one had renewed may have been read since. At the end it says since when no key is older.
 
     \b
     Example:
       casekeeper keys rotate --all
     """
     with closing(open_vault(Settings.load())) as vault, bar("renewing keys") as moved:
-        renewed = vault.renew_all(now(), moved)
-    click.echo(f"{renewed.nodes} nodes have a new key; root key of epoch {renewed.epoch}")
+        renewed = vault.renew_all(now(), moved, go_on=go_on)
+    since = renewed.since.astimezone(UTC).isoformat(timespec="seconds")
+    click.echo(f"{renewed.nodes} nodes have a new key, none is from before {since}; root key of epoch {renewed.epoch}")
 
 
 @command.command("dump")

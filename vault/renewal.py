@@ -6,7 +6,8 @@ transaction. At the end every key there is was opened, the root key is replaced,
 the old one destroyed, as at every destruction. From then on nothing that was ever written before opens anything: not
 an old dump, not an old log, not an old page, whoever had copied a key of a node.
 
-Where it stands is recorded in the same transaction as what it did, so it goes on there after a kill.
+Where it stands is recorded in the same transaction as what it did, so it can go on there after a kill. Only where
+asked: what it had renewed keeps the key it got then, which somebody may have read in memory since.
 """
 
 from __future__ import annotations
@@ -41,10 +42,14 @@ PEOPLE_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Renewed:
-    """How many nodes got a new key, in all of its runs, and the epoch of the root key in force."""
+    """How many nodes got a new key, in all of its runs, the epoch of the root key in force, and the first run's begin.
+
+    Nothing above the data keys has a key from before ``since``.
+    """
 
     nodes: int
     epoch: int
+    since: datetime
 
 
 class Renewal:
@@ -64,13 +69,13 @@ class Renewal:
         self._log_changes = log_changes
         self._after_step = after_step
 
-    def run(self, at: datetime, moved: Callable[[int, int], None]) -> Renewed:
-        """Renew all, or go on with what an earlier run left; ``moved`` is told how many nodes of about how many.
+    def run(self, at: datetime, moved: Callable[[int, int], None], *, go_on: bool) -> Renewed:
+        """Renew all; ``moved`` is told how many nodes of about how many. ``go_on``: with what an earlier run left.
 
-        Raises ``Tampered`` when a key does not open: then no root key was destroyed; ``KeysUnavailable``,
-        ``KeyringMismatch``.
+        Raises ``Tampered`` when a key does not open: then no root key was destroyed; ``KeysUnavailable``, also when
+        another process begins it anew meanwhile; ``KeyringMismatch``.
         """
-        renewal_id = self._connections.write(lambda cursor: renewal_rows.begin(cursor, uuid4(), at))
+        renewal_id, since = self._connections.write(lambda cursor: _begun(cursor, at, go_on))
         all_ = self._connections.read(renewal_rows.count_above_data)
         while (done := self._batch(renewal_id)) is not None:
             self._log_changes()
@@ -86,7 +91,7 @@ class Renewal:
         self._after_step(ROOT_REPLACED)
         nodes = self._connections.write(lambda cursor: renewal_rows.finish(cursor, renewal_id))
         self._after_step(RENEWAL_RECORDED)
-        return Renewed(nodes, outcome.root_epoch_after)
+        return Renewed(nodes, outcome.root_epoch_after, since)
 
     def _batch(self, renewal_id: UUID) -> int | None:
         """Renew the next nodes; return how many were renewed so far, ``None`` when there is none left."""
@@ -131,3 +136,11 @@ class Renewal:
         wrapping = tree.key(parent.node_id) if parent is not None else self._keyring.load_root(node.root)
         tree.key(node.node_id)
         return wrapped_node(replace(node, version=node.version + 1), key, wrapping)
+
+
+def _begun(cursor: Cursor, at: datetime, go_on: bool) -> tuple[UUID, datetime]:
+    if go_on and (left := renewal_rows.under_way(cursor)):
+        return left
+    renewal_id = uuid4()
+    renewal_rows.begin(cursor, renewal_id, at)
+    return renewal_id, at

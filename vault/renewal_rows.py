@@ -25,16 +25,21 @@ class Standing:
     renewed: int
 
 
-def begin(cursor: Cursor, renewal_id: UUID, at: datetime) -> UUID:
-    """Record a renewal as under way, unless one is; return the id of the one that is."""
+def begin(cursor: Cursor, renewal_id: UUID, at: datetime) -> None:
+    """Record a renewal as under way, in the place of the one that is, if there is one: that one goes on no more."""
+    cursor.execute("DELETE FROM key_renewal WHERE finished_at IS NULL")
     cursor.execute(
         "INSERT INTO key_renewal (renewal_id, started_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (renewal_id, at)
     )
-    cursor.execute("SELECT renewal_id FROM key_renewal WHERE finished_at IS NULL")
+    if not cursor.rowcount:
+        raise KeysUnavailable("another process has just begun a renewal of all keys")
+
+
+def under_way(cursor: Cursor) -> tuple[UUID, datetime] | None:
+    """Return the id of the renewal that is under way and since when it is, ``None`` when there is none."""
+    cursor.execute("SELECT renewal_id, started_at FROM key_renewal WHERE finished_at IS NULL")
     row = cursor.fetchone()
-    if row is None:
-        raise KeysUnavailable("a renewal of all keys has just ended")
-    return UUID(str(row[0]))
+    return (UUID(str(row[0])), row[1]) if row else None
 
 
 def take(cursor: Cursor, renewal_id: UUID) -> Standing:
@@ -45,7 +50,7 @@ def take(cursor: Cursor, renewal_id: UUID) -> Standing:
     )
     row = cursor.fetchone()
     if row is None:
-        raise KeysUnavailable("another process has ended the renewal of all keys")
+        raise KeysUnavailable("another process has ended the renewal of all keys, or begun it anew")
     return Standing(*row)
 
 
@@ -76,7 +81,10 @@ def finish(cursor: Cursor, renewal_id: UUID) -> int:
         "RETURNING renewed",
         (renewal_id,),
     )
-    return int(cursor.fetchone()[0])
+    row = cursor.fetchone()
+    if row is None:
+        raise KeysUnavailable("another process has begun the renewal of all keys anew")
+    return int(row[0])
 
 
 def count_above_data(cursor: Cursor) -> int:

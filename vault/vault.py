@@ -250,14 +250,16 @@ class Vault:
         """Return if keys can be read now: keys cluster and root key are both there."""
         self._tree.check_root()
 
-    def renew_all(self, at: datetime, moved: Callable[[int, int], None] = lambda done, all_: None) -> Renewed:
+    def renew_all(
+        self, at: datetime, moved: Callable[[int, int], None] = lambda done, all_: None, *, go_on: bool = False
+    ) -> Renewed:
         """Give every key above the data keys a new one, the root key last, while everything goes on.
 
-        Goes on with what an earlier call left. ``moved`` is told how many nodes of about how many. Raises ``Tampered``
-        when a key does not open: then no root key was destroyed.
+        ``go_on``: with what an earlier call left, whose keys of then stay. ``moved`` is told how many nodes of about
+        how many. Raises ``Tampered`` when a key does not open: then no root key was destroyed.
         """
         renewal = Renewal(self._connections, self._keyring, self._forgetting, self._log_changes, self._after_step)
-        renewed = renewal.run(at, moved)
+        renewed = renewal.run(at, moved, go_on=go_on)
         self._log_changes()
         return renewed
 

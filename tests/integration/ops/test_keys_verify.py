@@ -19,6 +19,7 @@ from tests.keys_story import casekeeper, closed, erased, kept_aside, new_install
 from vault.change_file import ChangeFolder
 from vault.change_replay import replay
 from vault.forgetting import REWRAPPED
+from vault.renewal import BATCH_RENEWED
 from vault.vault import Vault
 
 
@@ -135,6 +136,33 @@ def test_a_lost_log_is_begun_anew_on_demand_only(settings):
 
 class _StoppedError(Exception):
     """Stands for a process that ended at a step."""
+
+
+def test_a_renewal_that_was_killed_goes_on_where_asked_and_says_since_when_no_key_is_older(settings):
+    service = build_service(settings)
+    registered(service, 2)
+    whole = opened(service)
+    closed(service)
+
+    def stop(step: str) -> None:
+        if step == BATCH_RENEWED:
+            raise _StoppedError
+
+    vault = Vault.open_at(settings.keys_dsn, settings.keyring_location, after_step=stop, changes=settings.keys_log_path)
+    with closing(vault), pytest.raises(_StoppedError):
+        vault.renew_all(datetime(2026, 3, 4, tzinfo=UTC))
+
+    on = casekeeper(settings, "keys", "rotate", "--all", "--continue")
+    anew = casekeeper(settings, "keys", "rotate", "--all")
+
+    assert (on.returncode, anew.returncode) == (0, 0), on.stderr + anew.stderr
+    assert "none is from before 2026-03-04T00:00:00+00:00; root key of epoch 2" in on.stdout
+    assert "root key of epoch 3" in anew.stdout
+    assert "2026-03-04" not in anew.stdout
+    assert verified(settings)[0] == 0
+    service = build_service(settings)
+    assert opened(service) == whole
+    closed(service)
 
 
 def test_a_command_that_finishes_what_another_process_left_has_it_in_the_log_first(settings):

@@ -11,7 +11,7 @@ from key_rows import all_rows, keys_of_today, opens
 from vault_keys import KILLED, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
-from domain.errors import Tampered
+from domain.errors import KeysUnavailable, Tampered
 from tests.keyrings import of_files
 from vault import forgetting, renewal
 from vault.change_file import ChangeFolder
@@ -20,6 +20,7 @@ from vault.file_keyring import FileKeyring
 from vault.nodes import OpenedTree
 
 AT = datetime(2026, 3, 4, tzinfo=UTC)
+LATER = datetime(2026, 4, 4, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -89,15 +90,56 @@ def test_killed_at_a_step_and_started_again(keys, logged, log_folder, step, nth)
     assert in_a_child(run) == KILLED
     assert all_open(keys.open(changes=log_folder), facts)
 
-    renewed = keys.open(changes=log_folder).renew_all(AT)
+    renewed = keys.open(changes=log_folder).renew_all(LATER, go_on=True)
 
     twice = step == renewal.RENEWAL_RECORDED
     assert (renewed.nodes, renewed.epoch) == (len(above), 3 if twice else 2)
+    assert renewed.since == (LATER if twice else AT)
     assert not set(fingerprints(keys, ["inner", "person"]).values()) & set(above.values())
     assert len(keys.roots()) == 1
     assert all_open(keys.open(changes=log_folder), facts)
     held = replay(ChangeFolder(log_folder)).rows["key_node"]
     assert {UUID(node_id) for node_id in held} == {row[0] for row in keys.sql("SELECT node_id FROM key_node")}
+
+
+@pytest.mark.parametrize(("step", "nth"), [(renewal.BATCH_RENEWED, 2), (renewal.ROOT_REPLACED, 1)])
+def test_one_that_is_begun_anew_leaves_no_key_that_an_unfinished_one_had_made(keys, logged, log_folder, step, nth):
+    """Between the two somebody read the memory of a process: the keys of all nodes as they were then."""
+    facts = seal_people(logged, 12, ("medical",))
+    reached = []
+
+    def die(done):
+        if done == step:
+            reached.append(done)
+            if len(reached) == nth:
+                os._exit(KILLED)
+
+    assert in_a_child(lambda: keys.open(changes=log_folder, after_step=die).renew_all(AT)) == KILLED
+    read = fingerprints(keys, ["inner", "person"])
+
+    renewed = logged.renew_all(LATER)
+
+    now = fingerprints(keys, ["inner", "person"])
+    assert now.keys() == read.keys()
+    assert not set(now.values()) & set(read.values())
+    assert (renewed.nodes, renewed.since) == (len(read), LATER)
+    assert all_open(keys.open(changes=log_folder), facts)
+
+
+def test_one_that_is_under_way_ends_when_another_is_begun_anew(keys, logged, log_folder):
+    facts = seal_people(logged, 12, ("medical",))
+    begun = []
+
+    def begin_anew(done):
+        if done == renewal.BATCH_RENEWED and not begun:
+            begun.append(keys.open(changes=log_folder).renew_all(LATER))
+
+    with pytest.raises(KeysUnavailable, match="begun it anew"):
+        keys.open(changes=log_folder, after_step=begin_anew).renew_all(AT)
+
+    assert begun[0].since == LATER
+    assert all_open(keys.open(changes=log_folder), facts)
+    assert len(keys.roots()) == 1
 
 
 def test_people_are_added_and_destroyed_meanwhile(keys, logged, log_folder):
