@@ -212,7 +212,7 @@ class ChangeFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self._sync()
+        sync_folder(self.folder)
 
     def _named(self, generation: int) -> None:
         try:
