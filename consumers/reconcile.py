@@ -37,7 +37,8 @@ class Agreed:
 class Reconciler:
     """Compares store and topic. ``alive`` is called during what may take long, and before anything is changed.
 
-    ``refilled`` is called when events were copied back, before writes are admitted.
+    ``before_admitting`` is called before writes are admitted, every time: whether events were copied back, by whom, and
+    what followed is not known after a failure. It is given ``alive``; what it raises leaves the store closed.
     """
 
     def __init__(
@@ -46,19 +47,19 @@ class Reconciler:
         tail: TopicTail,
         reader: Callable[[], TopicReader],
         alive: Callable[[], None],
-        refilled: Callable[[], object] = lambda: None,
+        before_admitting: Callable[[Callable[[], None]], object] = lambda alive: None,
     ) -> None:
         self._store = store
         self._tail = tail
         self._reader = reader
         self._alive = alive
-        self._refilled = refilled
+        self._before_admitting = before_admitting
 
     def agree(self) -> Agreed:
         """Compare, mend and admit writes.
 
         Raises ``LogDiverged`` when store and topic differ, ``LogGap`` when the store lacks what the topic has lost too;
-        ``KafkaUnavailable``, ``StoreUnavailable``.
+        ``KafkaUnavailable``, ``StoreUnavailable``, and what ``before_admitting`` raises.
         """
         bounds = self._tail.bounds()
         if bounds is None:
@@ -68,6 +69,7 @@ class Reconciler:
         self._bring_up(found, admission.head)
         agreed = Agreed(found.position, bounds) if found.whole else self._empty(bounds)
         if not admission.admitted:
+            self._before_admitting(self._alive)
             self._alive()
             self._store.admit_writes(admission.incarnation, found.position)
         return agreed
@@ -88,7 +90,6 @@ class Reconciler:
         if reached.end < found.position:
             raise LogGap(reached.end + 1, found.position)
         log.info("store refilled", first=head + 1, last=reached.end, count=reached.copied)
-        self._refilled()
 
     def _empty(self, bounds: Bounds) -> Agreed:
         """Empty the topic, when the store has all that is on it."""

@@ -45,7 +45,10 @@ class _Progress:
 
 
 class Relay:
-    """Runs in one thread, while it leads. ``report`` is told how it is: a state and an error's class."""
+    """Runs in one thread, while it leads. ``report`` is told how it is: a state and an error's class.
+
+    ``before_admitting`` is called whenever the store is about to take writes, and given what says that it goes on.
+    """
 
     grace_seconds = 10.0
     """How long the topic may be out of reach before the store takes writes without having been compared with it."""
@@ -56,13 +59,13 @@ class Relay:
         store: EventLog,
         mac: RecordMac,
         report: Callable[[str, str], None],
-        refilled: Callable[[], object] = lambda: None,
+        before_admitting: Callable[[Callable[[], None]], object] = lambda alive: None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._mac = mac
         self._report = report
-        self._refilled = refilled
+        self._before_admitting = before_admitting
         self._topic = settings.topic(topics.EVENTS)
         self._looked = 0.0
         self._heard = 0.0
@@ -135,6 +138,9 @@ class Relay:
             return
         if time.monotonic() - self._lost_at > self.grace_seconds and not self._store.admission().admitted:
             # A store that was found behind the topic stays closed until the rest of it could be copied back.
+            alive = self._leading(leadership)
+            self._before_admitting(alive)
+            alive()
             admit_without_topic(self._store, self._seen)
             log.warning("writes admitted without the topic")
 
@@ -153,7 +159,7 @@ class Relay:
         """Compare store and topic, mend what is behind, and admit writes."""
         self._report("running", "")
         reader = partial(TopicReader, self._settings.brokers, self._topic, self._mac)
-        reconciler = Reconciler(self._store, tail, reader, self._leading(leadership), self._refilled)
+        reconciler = Reconciler(self._store, tail, reader, self._leading(leadership), self._before_admitting)
         try:
             agreed = reconciler.agree()
         finally:

@@ -126,9 +126,7 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
     views = Views(settings.views_dsn, size=2)
     makes: dict[str, Make] = {
         "relay": made_once(
-            lambda report: (
-                Relay(settings, service.log, mac, report, partial(reconcile_keys, service.log, service.vault)).run
-            )
+            lambda report: Relay(settings, service.log, mac, report, partial(_destroy_again, service)).run
         ),
         "inbox": lambda report: Inbox(settings, handler, report).run,
         "schedule": lambda report: Schedule(settings, service, views, report).run,
@@ -137,6 +135,11 @@ def _makes(settings: Settings, service: Service) -> Mapping[str, Make]:
     for projection in projections(build_saga(service), service.vault, settings.index_days):
         makes[projection.name] = partial(runner_of, settings, feed, projection)
     return makes
+
+
+def _destroy_again(service: Service, alive: Callable[[], None]) -> None:
+    """Compare all fences with the keys and destroy again what a restore brought back; ``alive`` is called meanwhile."""
+    reconcile_keys(service.log, service.vault, lambda count: alive())
 
 
 def made_once(make: Make) -> Make:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from secrets import token_hex
 
 import pytest
@@ -13,14 +14,16 @@ from kafka import TopicPartition
 from kafka.errors import KafkaError
 from rebalance_watch import admitted
 
+from application.key_reconciliation import reconcile_keys
 from application.settings import Settings
 from application.wiring import build_resources, build_service
 from consumers.clients import consumer
 from consumers.topics import EVENTS
 from consumers.worker import run_worker
+from domain.errors import KeysUnavailable
 from store.log import EventLog
 from tests.keyrings import of_files
-from tests.keys_story import closed, erased, kept_aside, new_installation, opened, registered
+from tests.keys_story import Past, closed, erased, kept_aside, new_installation, opened, registered
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -70,14 +73,7 @@ def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are
     closed(service)
     with relay(settings):
         published(settings, last)
-    old = replace(
-        settings,
-        home=str(tmp_path / "elsewhere"),
-        events_dsn=past.events_dsn,
-        keys_dsn=past.keys_dsn,
-        keyring=f"file:{past.keyring}",
-        keys_log=str(past.keys_log),
-    )
+    old = of_the_past(settings, past, tmp_path / "elsewhere")
     before = build_resources(old)
     assert certificate not in opened(before).values(), "the person was readable in these copies: that is the attack"
     before.log.close()
@@ -92,6 +88,54 @@ def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are
     assert len(list(past.keyring.glob("root-*.key"))) == 1
     again.log.close()
     again.vault.close()
+
+
+@of_files
+def test_keys_of_the_past_that_were_away_after_the_refill_are_destroyed_again_before_writes_are_admitted(
+    settings, tmp_path, monkeypatch
+):
+    service = build_service(settings)
+    people = registered(service, 3)
+    first = service.log.head()
+    closed(service)
+    with relay(settings):
+        published(settings, first)
+    past = kept_aside(settings, tmp_path / "past")
+    service = build_service(settings)
+    erased(service, people[0])
+    now, last = opened(service), service.log.head()
+    closed(service)
+    with relay(settings):
+        published(settings, last)
+    old = of_the_past(settings, past, tmp_path / "elsewhere")
+    heads: list[int] = []
+
+    def away_at_first(log, vault, compared):
+        heads.append(log.head())
+        if len(heads) == 1:
+            raise KeysUnavailable("away for a moment")
+        return reconcile_keys(log, vault, compared)
+
+    monkeypatch.setattr("consumers.worker.reconcile_keys", away_at_first)
+    with relay(old):
+        until(lambda: admitted(old.events_dsn))
+
+    assert heads == [last, last]
+    again = build_resources(old)
+    assert opened(again) == now
+    again.log.close()
+    again.vault.close()
+
+
+def of_the_past(settings: Settings, past: Past, home: Path) -> Settings:
+    return replace(
+        settings,
+        home=str(home),
+        events_dsn=past.events_dsn,
+        keys_dsn=past.keys_dsn,
+        keyring=f"file:{past.keyring}",
+        keys_log=str(past.keys_log),
+    )
 
 
 def published(settings: Settings, position: int) -> None:

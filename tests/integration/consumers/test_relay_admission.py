@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from consumers import relay
 from consumers.clients import producer
 from consumers.relay import Relay
 from consumers.tail import TopicTail
-from domain.errors import KafkaUnavailable, StoreUnavailable
+from domain.errors import KafkaUnavailable, KeysUnavailable, StoreUnavailable
 from store.append import NewEvent
 from store.head_file import HeadFile
 from store.log import EventLog
@@ -24,6 +25,21 @@ from tests.waiting import until
 
 class Hasty(Relay):
     grace_seconds = 0.5
+
+
+class KeysAwayAtFirst:
+    """What compares the keys before writes are admitted: it fails once, and notes whether the store was closed."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.tries: list[tuple[str, bool]] = []
+
+    def __call__(self, alive: Callable[[], None]) -> None:
+        alive()
+        outcome = "compared" if self.tries else "away"
+        self.tries.append((outcome, self._log.admission().admitted))
+        if outcome == "away":
+            raise KeysUnavailable("away for a moment")
 
 
 def noted(folder: Path, copy: LogCopy, position: int) -> Path:
@@ -104,6 +120,20 @@ class TestStoreRestoredToThePast:
         assert copy.read() == copy.stored()
         copy.close()
 
+    def test_keys_are_compared_before_it_takes_writes_although_they_were_away_when_it_was_filled_up(
+        self, published: LogCopy, pg_main: str, new_database
+    ) -> None:
+        """The second try finds nothing left to copy back, as does a worker that takes over from one that died."""
+        kept = [NewEvent.parse(stored.position, stored.record) for stored in published.log.read_from(1, 10)]
+        copy = self.restored(published, new_database(pg_main, "restored"), kept)
+        keys = KeysAwayAtFirst(copy.log)
+        with copy.relaying(lambda report: Relay(copy.settings, copy.log, copy.mac, report, keys)):
+            until(lambda: copy.log.admission().admitted)
+
+        assert copy.stored() == published.stored()
+        assert keys.tries == [("away", False), ("compared", False)]
+        copy.close()
+
     def test_stays_closed_where_the_topic_goes_away_while_it_is_filled_up(
         self, published: LogCopy, pg_main: str, new_database, tmp_path: Path, monkeypatch
     ) -> None:
@@ -177,6 +207,20 @@ def test_without_kafka_writes_go_on_where_the_head_is_known(log_copy: LogCopy, t
 
     assert log_copy.log.head() == (21 if is_noted else 20)
     assert log_copy.log.admission().admitted is is_noted
+
+
+def test_without_kafka_keys_are_compared_before_writes_go_on(log_copy: LogCopy, tmp_path: Path) -> None:
+    log_copy.log.close()
+    log_copy.log = EventLog(log_copy.settings.events_dsn, heads=tmp_path / "heads")
+    log_copy.admit()
+    log_copy.append()
+    log_copy.close_admission()
+    settings = Settings(**{**vars(log_copy.settings), "kafka": "127.0.0.1:9"})
+    keys = KeysAwayAtFirst(log_copy.log)
+    with log_copy.relaying(lambda report: Hasty(settings, log_copy.log, log_copy.mac, report, keys)):
+        until(lambda: log_copy.log.admission().admitted)
+
+    assert keys.tries == [("away", False), ("compared", False)]
 
 
 def test_an_outage_that_another_worker_saw_the_end_of_counts_no_more(
