@@ -31,7 +31,7 @@ REPEAT_SECONDS = 10.0
 """A step that the port has done is asked for again if its event has not come round after this time."""
 
 TOGETHER = 100
-"""The most erasures that are carried on in one tick, which is one rotation of the keys."""
+"""The most erasures that are fenced and destroyed in one tick, which is one rotation; and the most certified."""
 
 _TABLES = """
 CREATE TABLE view_forget_sagas (
@@ -68,6 +68,10 @@ ON CONFLICT DO NOTHING
 """,
 )
 """An erasure that was resumed has a certificate for each run, and is found by each; a fence can be extended."""
+
+
+Saga = Mapping[str, Any]
+"""An erasure in progress, as :func:`unfinished` gives it."""
 
 
 class ErasureSteps(Protocol):
@@ -132,31 +136,31 @@ class Forget(ReadModel):
         """Take the port that carries the steps out."""
         self._port = port
         self._asked: dict[tuple[UUID, str], float] = {}
+        self._tried: dict[tuple[UUID, str], float] = {}
 
     def tick(self, cursor: Cursor) -> None:
         """Ask the port for every step that is due. Raises the first error it met, after asking for all the others.
 
         What is fenced now is drained and destroyed at once, together with what was fenced before: the events of these
-        steps need not come round first.
+        steps need not come round first. What was never tried goes before what has failed, and that in turn: however
+        many cannot go on, the others do.
         """
         pending = unfinished(cursor)
         self._forget_asked({UUID(saga["id"]) for saga in pending})
-        due = [saga for saga in pending if self._is_due(saga)][:TOGETHER]
+        due = sorted(filter(self._is_due, pending), key=self._last_tried)
         failures: Failures = {}
-        for saga in due:
+        living = self._in_turn([saga for saga in due if saga["step"] != "destroyed"])
+        for saga in living:
             if saga["step"] == "approved":
                 with noted(failures, UUID(saga["id"])):
                     self._port.fence(_erasure(saga))
                     self._note_asked(saga, "approved")
-        self._destroy([saga for saga in due if saga["step"] != "destroyed"], failures)
-        for saga in due:
-            if saga["step"] == "destroyed":
-                with noted(failures, UUID(saga["id"])):
-                    self._certify(cursor, saga)
+        self._destroy(living, failures)
+        self._certify(cursor, [saga for saga in due if saga["step"] == "destroyed"], failures)
         if failures:
             raise next(iter(failures.values()))
 
-    def _destroy(self, sagas: Sequence[Mapping[str, Any]], failures: Failures) -> None:
+    def _destroy(self, sagas: Sequence[Saga], failures: Failures) -> None:
         """Drain and destroy together what is fenced; put what fails into ``failures``."""
         for step in (self._port.drain, self._port.destroy):
             going = [_erasure(saga) for saga in sagas if UUID(saga["id"]) not in failures]
@@ -167,24 +171,38 @@ class Forget(ReadModel):
                 # The event of the fence may not have come round yet: it then calls for nothing.
                 self._note_asked(saga, "fenced")
 
-    def _certify(self, cursor: Cursor, saga: Mapping[str, Any]) -> None:
-        purged = reported(cursor, UUID(saga["certificate_id"]))
-        if purged.keys() >= VIEWS:
-            self._port.certify(_erasure(saga), purged)
-            self._note_asked(saga, "destroyed")
+    def _certify(self, cursor: Cursor, sagas: Sequence[Saga], failures: Failures) -> None:
+        """Certify what every view has purged; put what fails into ``failures``."""
+        if not sagas:
+            return
+        purged = reported(cursor, [UUID(saga["certificate_id"]) for saga in sagas])
+        for saga in self._in_turn([s for s in sagas if purged[UUID(s["certificate_id"])].keys() >= VIEWS]):
+            with noted(failures, UUID(saga["id"])):
+                self._port.certify(_erasure(saga), purged[UUID(saga["certificate_id"])])
+                self._note_asked(saga, "destroyed")
 
-    def _is_due(self, saga: Mapping[str, Any]) -> bool:
+    def _in_turn(self, sagas: Sequence[Saga]) -> Sequence[Saga]:
+        """Return the first of them, as many as go together, and note that these were tried."""
+        now = time.monotonic()
+        self._tried |= {(UUID(saga["id"]), saga["step"]): now for saga in sagas[:TOGETHER]}
+        return sagas[:TOGETHER]
+
+    def _last_tried(self, saga: Saga) -> float:
+        return self._tried.get((UUID(saga["id"]), saga["step"]), float("-inf"))
+
+    def _is_due(self, saga: Saga) -> bool:
         asked = self._asked.get((UUID(saga["id"]), saga["step"]), float("-inf"))
         return time.monotonic() - asked >= REPEAT_SECONDS
 
-    def _note_asked(self, saga: Mapping[str, Any], step: str) -> None:
+    def _note_asked(self, saga: Saga, step: str) -> None:
         self._asked[UUID(saga["id"]), step] = time.monotonic()
 
     def _forget_asked(self, pending: set[UUID]) -> None:
         self._asked = {key: at for key, at in self._asked.items() if key[0] in pending}
+        self._tried = {key: at for key, at in self._tried.items() if key[0] in pending}
 
 
-def _erasure(saga: Mapping[str, Any]) -> DueErasure:
+def _erasure(saga: Saga) -> DueErasure:
     return DueErasure(UUID(saga["subject_id"]), UUID(saga["id"]), UUID(saga["cause"]))
 
 

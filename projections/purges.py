@@ -84,7 +84,11 @@ def tombstones(cursor: Cursor, view: str, records: Sequence[Record]) -> dict[str
     return dict(cursor.fetchall())
 
 
-def reported(cursor: Cursor, certificate_id: UUID) -> dict[str, int]:
-    """Return view → position at which it purged, for each view that has purged what a certificate erases."""
-    cursor.execute("SELECT view, position FROM view_purges WHERE id = %s::uuid", (str(certificate_id),))
-    return dict(cursor.fetchall())
+def reported(cursor: Cursor, certificate_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """Return certificate → view → position at which it purged, for each view that has purged what it erases."""
+    found: dict[UUID, dict[str, int]] = {certificate_id: {} for certificate_id in certificate_ids}
+    ids = [str(certificate_id) for certificate_id in certificate_ids]
+    cursor.execute("SELECT id::text, view, position FROM view_purges WHERE id = ANY(%s::uuid[])", (ids,))
+    for id_, view, position in cursor.fetchall():
+        found[UUID(id_)][view] = position
+    return found

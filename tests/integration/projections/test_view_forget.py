@@ -223,6 +223,58 @@ def test_an_erasure_that_cannot_go_on_holds_up_no_other(forget, port, failure):
     assert {saga["id"]: saga["step"] for saga in forget.ask(unfinished)} == {REQUEST: "fenced", uid(71): "approved"}
 
 
+def destroyed_long_ago(number: int) -> list[dict]:
+    """Return the events of an erasure whose purge this view alone has reported."""
+    purge = keys_destroyed(ANA, [uid(3000 + number)], whole=False, certificate=uid(2000 + number))
+    purge["data"]["request_id"] = uid(1000 + number)
+    return [approved(uid(1000 + number)), purge]
+
+
+def test_erasures_that_wait_for_a_view_hold_up_no_other(forget, port, monkeypatch):
+    monkeypatch.setattr("projections.forget.TOGETHER", 3)
+    forget.take(*(event for number in range(3) for event in destroyed_long_ago(number)), approved(uid(71), BEN))
+    tick(forget)
+
+    assert port.asked == gone_through(uid(71), BEN)
+
+
+def test_erasures_that_fail_hold_up_no_other_however_many_they_are_and_take_turns(forget, port, monkeypatch):
+    monkeypatch.setattr("projections.forget.TOGETHER", 3)
+    monkeypatch.setattr("projections.forget.REPEAT_SECONDS", 3600)
+    failing = [uid(number) for number in range(70, 75)]
+    port.failures = {UUID(request): LogDiverged(7) for request in failing}
+    forget.take(*(approved(request) for request in failing), approved(uid(80), BEN), approved(uid(81), BEN))
+    for _ in range(3):
+        with pytest.raises(LogDiverged):
+            tick(forget)
+
+    done = [asked for asked in port.asked if asked[0] == "destroy"]
+    assert [asked[2] for asked in done] == [uid(80), uid(81)]
+    forget.take(approved(uid(82), BEN))
+    with pytest.raises(LogDiverged):
+        tick(forget)
+    assert port.asked[-1] == ("destroy", BEN, uid(82), CAUSE["approved"])
+
+    port.failures.clear()
+    for _ in range(2):
+        tick(forget)
+    again = {asked[2] for asked in port.asked if asked[0] == "destroy"}
+    assert again == {*failing, uid(80), uid(81), uid(82)}
+
+
+def test_certificates_that_cannot_be_made_hold_up_no_other(feed, port, vault, monkeypatch):
+    monkeypatch.setattr("projections.forget.TOGETHER", 3)
+    numbers = range(4)
+    for view in (views := {projection.name: feed(projection) for projection in projections(port, vault)}).values():
+        view.take(*(event for number in numbers for event in destroyed_long_ago(number)))
+    port.failures = {UUID(uid(1000 + number)): KeysUnavailable("down") for number in (0, 1, 2)}
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            tick(views["forget"])
+
+    assert [(asked[0], asked[2]) for asked in port.asked] == [("certify", uid(1003))]
+
+
 def test_certification_waits_for_every_view_to_have_purged(feed, port, vault):
     views = {projection.name: feed(projection) for projection in projections(port, vault)}
     forget = views["forget"]
