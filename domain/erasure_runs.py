@@ -15,12 +15,16 @@ class ErasureRuns(RightsDecisions):
     """The part of a person's aggregate that decides about the runs of an erasure, each with its own certificate."""
 
     def resume_erasure(self, context: Context, event_id: UUID, request_id: UUID, plan: ErasurePlan) -> None:
-        """Let an approved erasure go on that was held up, when ``plan`` erases more of it now; its clock runs on."""
+        """Let an approved erasure go on that was held up, when ``plan`` erases more of it now; its clock runs on.
+
+        One that waits although nothing is left of it goes on, too: to its end.
+        """
         request = self._check_erasure(request_id)
         if request.state not in ("withheld", "certified"):
             return
         freed = any(scope_id in request.withheld for scope_id in plan.erasable)
-        if freed or (self.fenced_under is None and self._whole_person(request, plan)):
+        nothing_left = request.state == "withheld" and not plan.erasable and not plan.withheld
+        if freed or nothing_left or (self.fenced_under is None and self._whole_person(request, plan)):
             self.record(ErasureResumed, context, event_id, request_id=request_id)
 
     def extend_fence(

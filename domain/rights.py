@@ -256,12 +256,13 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
     ) -> None:
         """Fence what can be erased now: the point of no return. If that is nothing, record what is withheld.
 
+        If nothing is withheld either, another request has taken all of it: the fence, and the certificate, are empty.
         The person is fenced whole only when nothing stands against it: no key scope is withheld, no hold covers what
         may come into use meanwhile, and no later engagement has begun.
         """
         request = self._check_state(request_id, "approved")
         whole = self._whole_person(request, plan)
-        if not plan.erasable and not whole:
+        if plan.withheld and not plan.erasable:
             self.record(
                 ErasureWithheld,
                 context,

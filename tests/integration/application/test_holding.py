@@ -203,6 +203,44 @@ def test_a_hold_released_before_the_certificate_lets_the_erasure_go_on_after_it(
     assert len(certificate(made, request)["preceding"]) == 1
 
 
+def test_two_requests_for_what_a_hold_kept_both_end_at_its_release(made: Made) -> None:
+    """The second finds that the first has taken all of it: its certificate says so, and the person can ask again."""
+    placed = hold(made, {"categories": ["medical"], "case_ids": None})
+    first = made.approved_erasure({"categories": ["medical", "insurance"], "case_ids": None})
+    run_saga(made, first)
+    second = made.approved_erasure({"categories": ["medical", "identity"], "case_ids": None})
+    run_saga(made, second)
+    medical = certificate(made, second)["withheld"]
+
+    release(made, placed["id"])
+    run_saga(made, first)
+    run_saga(made, second)
+
+    ended = certificate(made, second)
+    assert states(made) == {"identity": {"destroyed"}, "medical": {"destroyed"}, "insurance": {"destroyed"}}
+    assert [s["scope_id"] for s in certificate(made, first)["scopes"]] == [w["scope_id"] for w in medical]
+    assert (ended["scopes"], ended["fingerprints"], ended["withheld"]) == ([], [], [])
+    assert len(ended["preceding"]) == 1
+    assert recorded(made)[-2:] == ["ErasureCertified", "CertificateSigned"]
+    verified(made)
+
+
+def test_a_request_whose_person_was_erased_whole_by_another_ends_at_the_release(made: Made) -> None:
+    placed = hold(made, {"categories": ["medical"], "case_ids": None})
+    part = made.approved_erasure({"categories": ["medical", "insurance"], "case_ids": None})
+    run_saga(made, part)
+    whole = made.approved_erasure()
+    run_saga(made, whole)
+
+    release(made, placed["id"])
+    run_saga(made, whole)
+    run_saga(made, part)
+
+    assert certificate(made, whole)["whole_person"]
+    assert (certificate(made, part)["scopes"], certificate(made, part)["whole_person"]) == ([], False)
+    assert recorded(made)[-2:] == ["ErasureCertified", "CertificateSigned"]
+
+
 def test_a_release_does_not_start_what_nobody_approved(made: Made) -> None:
     placed = hold(made)
     request = verified(made)

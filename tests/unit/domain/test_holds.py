@@ -187,6 +187,23 @@ def test_nothing_goes_on_while_another_hold_stands(story: Story) -> None:
     assert story.subject.request(request_id).state == "certified"
 
 
+def test_an_erasure_of_which_another_took_everything_meanwhile_ends_with_an_empty_certificate(story: Story) -> None:
+    request_id, scope_id = approved(story, ErasureScope(("medical",), ())), uuid4()
+    fence(story, request_id, ErasurePlan((), {scope_id: "legal_hold"}, ()))
+    gone = ErasurePlan((), {}, (scope_id,))
+
+    story.subject.resume_erasure(context(OFFICER, 5), uuid4(), request_id, gone)
+    certificate_id = fence(story, request_id, gone)
+    certify(story, request_id)
+
+    request = story.subject.request(request_id)
+    assert request.state == "certified"
+    assert [(run.fenced.certificate_id, run.fenced.scope_ids) for run in request.runs()] == [(certificate_id, ())]
+    assert not story.subject.fenced
+    story.subject.resume_erasure(context(OFFICER, 6), uuid4(), request_id, gone)
+    assert story.subject.request(request_id).state == "certified"
+
+
 def test_a_later_run_of_a_limited_request_takes_only_what_was_withheld(story: Story) -> None:
     held, free, later = uuid4(), uuid4(), uuid4()
     request_id = approved(story, ErasureScope(("medical",), ()))
