@@ -14,7 +14,7 @@ from domain.errors import CasekeeperError
 from domain.events.base import Context
 from domain.failures import Failures, noted
 from domain.record import Actor
-from domain.rights import DestroyedKeys, DueErasure
+from domain.rights import DestroyedKeys, DueErasure, room_beside
 from domain.subject import Subject
 from store.append import Fence
 from vault.destruction_request import DestructionRequest
@@ -47,7 +47,8 @@ class ErasureSaga:
         plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request_id)
         certificate_id = work.new_id()
         subject.fence_erasure(work.context, work.new_id(), request_id, certificate_id, plan)
-        fences = [Fence(scope_id, "scope", certificate_id, work.now) for scope_id in plan.erasable]
+        taken = subject.request(request_id).fenced
+        fences = [Fence(scope_id, "scope", certificate_id, work.now) for scope_id in (taken.scope_ids if taken else ())]
         if subject.fenced:
             fences.append(Fence(subject_id, "subject", certificate_id, work.now))
         work.fence(fences)
@@ -168,10 +169,12 @@ class ErasureSaga:
         if request.state != "fenced" or request.fenced is None or request.fenced.whole_person:
             return
         plan = plan_erasure(work.vault, work.policies.in_force(work.now), subject, request_id)
-        rest = tuple(scope_id for scope_id in plan.erasable if scope_id not in request.fenced.scope_ids)
-        if not rest and plan.withheld.keys() <= set(request.fenced.withheld):
+        room = room_beside(len(request.fenced.scope_ids) + len(request.fenced.withheld))
+        rest = tuple(scope_id for scope_id in plan.erasable if scope_id not in request.fenced.scope_ids)[:room]
+        held = [pair for pair in plan.withheld.items() if pair[0] not in request.fenced.withheld][: room - len(rest)]
+        if not rest and not held:
             return
-        withheld = {**dict(zip(request.fenced.withheld, request.fenced.withheld_grounds, strict=True)), **plan.withheld}
+        withheld = {**dict(zip(request.fenced.withheld, request.fenced.withheld_grounds, strict=True)), **dict(held)}
         subject.extend_fence(work.context, work.new_id(), request_id, rest, withheld)
         work.fence([Fence(scope_id, "scope", request.fenced.certificate_id, work.now) for scope_id in rest])
         work.append()

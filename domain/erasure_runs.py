@@ -6,13 +6,54 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
+from domain import rules
+from domain.errors import RuleRefused
 from domain.events.base import Context
 from domain.events.rights import ErasureDrained, ErasureFenced, ErasureResumed, ErasureWithheld, SuppressionEntered
-from domain.rights import ErasurePlan, RightsDecisions
+from domain.rights import ErasurePlan, RightsDecisions, room_beside
 
 
 class ErasureRuns(RightsDecisions):
     """The part of a person's aggregate that decides about the runs of an erasure, each with its own certificate."""
+
+    def fence_erasure(
+        self, context: Context, event_id: UUID, request_id: UUID, certificate_id: UUID, plan: ErasurePlan
+    ) -> None:
+        """Fence what can be erased now: the point of no return. If that is nothing, record what is withheld.
+
+        If nothing is withheld either, another request has taken all of it: the fence, and the certificate, are empty.
+        No more is fenced than one certificate can list; the rest is for the next run. Refused when what is withheld
+        fills it alone.
+
+        The person is fenced whole only when nothing stands against it: no key scope is withheld, no hold covers what
+        may come into use meanwhile, no later engagement has begun, and nothing is left for another run.
+        """
+        request = self._check_state(request_id, "approved")
+        taken = plan.erasable[: room_beside(len(plan.withheld))]
+        if plan.erasable and not taken:
+            raise RuleRefused(rules.ERASURE_TOO_LARGE, request_id=request_id)
+        whole = self._whole_person(request, plan) and taken == plan.erasable
+        if plan.withheld and not plan.erasable:
+            self.record(
+                ErasureWithheld,
+                context,
+                event_id,
+                request_id=request_id,
+                withheld=tuple(plan.withheld),
+                withheld_grounds=tuple(plan.withheld.values()),
+            )
+            return
+        self.record(
+            ErasureFenced,
+            context,
+            event_id,
+            request_id=request_id,
+            certificate_id=certificate_id,
+            whole_person=whole,
+            scope_ids=taken,
+            withheld=tuple(plan.withheld),
+            withheld_grounds=tuple(plan.withheld.values()),
+        )
 
     def resume_erasure(self, context: Context, event_id: UUID, request_id: UUID, plan: ErasurePlan) -> None:
         """Let an approved erasure go on that was held up, when ``plan`` erases more of it now; its clock runs on.
@@ -24,7 +65,8 @@ class ErasureRuns(RightsDecisions):
             return
         freed = any(scope_id in request.withheld for scope_id in plan.erasable)
         nothing_left = request.state == "withheld" and not plan.erasable and not plan.withheld
-        if freed or nothing_left or (self.fenced_under is None and self._whole_person(request, plan)):
+        left = request.state == "certified" and request.runs()[-1].full and bool(plan.erasable)
+        if freed or left or nothing_left or (self.fenced_under is None and self._whole_person(request, plan)):
             self.record(ErasureResumed, context, event_id, request_id=request_id)
 
     def extend_fence(

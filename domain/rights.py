@@ -19,7 +19,6 @@ from domain.events.rights import (
     ErasureFenced,
     ErasureKeysDestroyed,
     ErasurePreviewed,
-    ErasureWithheld,
     RequesterVerified,
     RightsRequestExtended,
     RightsRequestReceived,
@@ -31,7 +30,18 @@ from domain.sealed import KeyScope, SealedPart
 
 ENDED = ("refused", "certified")
 MOST_SCOPES = 1_500
-"""Most key scopes of one erasure: its certificate is one record of the log. Refused before anything is destroyed."""
+"""Most key scopes of one run of an erasure: its certificate is one record of the log.
+
+More are refused at the approval; what has come in since then is left to the next run.
+"""
+
+
+def room_beside(scopes: int) -> int:
+    """Return how many key scopes a run can take that lists so many already.
+
+    In all one more than are approved: so a run that left something is told from one that took all that was approved.
+    """
+    return max(0, MOST_SCOPES + 1 - scopes)
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,11 @@ class CertifiedErasure:
     certified: ErasureCertified
     suppressed_until: datetime | None
 
+    @property
+    def full(self) -> bool:
+        """Return whether more may have been left than the certificate could list."""
+        return not room_beside(len(self.fenced.scope_ids) + len(self.fenced.withheld))
+
 
 @dataclass(frozen=True)
 class RightsRequest:
@@ -112,11 +127,13 @@ class RightsRequest:
         """Return whether a key scope is among what the person asked for.
 
         Nothing of an engagement that began after the request is. Where single categories or cases were asked for, a
-        later run erases only what an earlier one withheld: what came in since was not meant.
+        later run erases only what an earlier one withheld, or could not list: what came in since was not meant.
         """
         if key.engagement > self.engagement or not key.within(self.scope.categories, self.scope.case_ids):
             return False
-        return self.scope.whole_person or not self.earlier or scope_id in self.earlier[-1].fenced.withheld
+        if self.scope.whole_person or not self.earlier or self.earlier[-1].full:
+            return True
+        return scope_id in self.earlier[-1].fenced.withheld
 
     def runs(self) -> tuple[CertifiedErasure, ...]:
         """Return the runs that have their certificate, the first one first."""
@@ -250,39 +267,6 @@ class RightsDecisions(DisclosureDecisions, HoldDecisions):
         if len(plan.erasable) + len(plan.withheld) > MOST_SCOPES:
             raise RuleRefused(rules.ERASURE_TOO_LARGE, request_id=request_id)
         self.record(ErasureApproved, context, event_id, request_id=request_id, preview_id=preview_id)
-
-    def fence_erasure(
-        self, context: Context, event_id: UUID, request_id: UUID, certificate_id: UUID, plan: ErasurePlan
-    ) -> None:
-        """Fence what can be erased now: the point of no return. If that is nothing, record what is withheld.
-
-        If nothing is withheld either, another request has taken all of it: the fence, and the certificate, are empty.
-        The person is fenced whole only when nothing stands against it: no key scope is withheld, no hold covers what
-        may come into use meanwhile, and no later engagement has begun.
-        """
-        request = self._check_state(request_id, "approved")
-        whole = self._whole_person(request, plan)
-        if plan.withheld and not plan.erasable:
-            self.record(
-                ErasureWithheld,
-                context,
-                event_id,
-                request_id=request_id,
-                withheld=tuple(plan.withheld),
-                withheld_grounds=tuple(plan.withheld.values()),
-            )
-            return
-        self.record(
-            ErasureFenced,
-            context,
-            event_id,
-            request_id=request_id,
-            certificate_id=certificate_id,
-            whole_person=whole,
-            scope_ids=plan.erasable,
-            withheld=tuple(plan.withheld),
-            withheld_grounds=tuple(plan.withheld.values()),
-        )
 
     def record_destruction(
         self, context: Context, event_id: UUID, request_id: UUID, destruction: DestroyedKeys

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -15,6 +15,7 @@ from application import erasure
 from application.examples import BODIES
 from application.service import Service
 from domain.errors import ConcurrencyConflict, RuleRefused
+from domain.sealed import KeyScope
 from tests.integration.application.made_people import INTAKE, OFFICER, RIGHTS, SECOND_OFFICER, Made, body
 
 EVERYTHING = {"categories": None, "case_ids": None}
@@ -239,6 +240,42 @@ def test_a_request_whose_person_was_erased_whole_by_another_ends_at_the_release(
     assert certificate(made, whole)["whole_person"]
     assert (certificate(made, part)["scopes"], certificate(made, part)["whole_person"]) == ([], False)
     assert recorded(made)[-2:] == ["ErasureCertified", "CertificateSigned"]
+
+
+def test_an_erasure_that_grew_after_its_approval_is_certified_in_runs(made: Made, monkeypatch) -> None:
+    """With room for 1 + 1 key scopes on a certificate, and 5 by the time of the fence; a hold keeps one of them."""
+    placed = hold(made, {"categories": ["insurance"], "case_ids": None})
+    request = made.approved_erasure()
+    for _ in range(2):
+        made.service.vault.scope(KeyScope(UUID(made.subject), "medical", uuid4(), 1))
+    monkeypatch.setattr("domain.rights.MOST_SCOPES", 1)
+
+    for run in range(1, 5):
+        run_saga(made, request)
+        shown = certificate(made, request)
+        assert (len(shown["scopes"]), len(shown["withheld"]), len(shown["preceding"])) == (1, 1, run - 1)
+    assert states(made) == {"identity": {"destroyed"}, "medical": {"destroyed"}, "insurance": {"live"}}
+    assert recorded(made)[-2:] == ["ErasureCertified", "CertificateSigned"]
+
+    release(made, placed["id"])
+    run_saga(made, request)
+    assert certificate(made, request)["whole_person"]
+    assert {s for each in states(made).values() for s in each} == {"destroyed"}
+
+
+def test_what_comes_into_use_behind_a_full_fence_is_left_to_the_next_run(made: Made, monkeypatch) -> None:
+    request = made.approved_erasure({"categories": ["medical"], "case_ids": None})
+    monkeypatch.setattr("domain.rights.MOST_SCOPES", 1)
+    run_saga(made, request, "fence")
+    for _ in range(2):
+        made.service.vault.scope(KeyScope(UUID(made.subject), "medical", uuid4(), 1))
+
+    run_saga(made, request, "drain", "destroy", "certify")
+    first = certificate(made, request)
+    run_saga(made, request)
+
+    assert [len(first["scopes"]), len(certificate(made, request)["scopes"])] == [2, 1]
+    assert states(made) == {"identity": {"live"}, "medical": {"destroyed"}, "insurance": {"live"}}
 
 
 def test_a_release_does_not_start_what_nobody_approved(made: Made) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.holds import HoldTerms
-from domain.rights import DestroyedKeys, ErasurePlan, ErasureScope
+from domain.rights import MOST_SCOPES, DestroyedKeys, ErasurePlan, ErasureScope
 from domain.sealed import KeyScope
 from tests.unit.domain.story import OFFICER, SECOND_OFFICER, SERVICE, START, Story, context
 
@@ -202,6 +202,58 @@ def test_an_erasure_of_which_another_took_everything_meanwhile_ends_with_an_empt
     assert not story.subject.fenced
     story.subject.resume_erasure(context(OFFICER, 6), uuid4(), request_id, gone)
     assert story.subject.request(request_id).state == "certified"
+
+
+def scopes(count: int) -> tuple[UUID, ...]:
+    return tuple(uuid4() for _ in range(count))
+
+
+def test_what_has_grown_beyond_one_certificate_goes_in_several_runs_the_last_of_which_takes_the_person(
+    story: Story,
+) -> None:
+    request_id, all_ = approved(story), scopes(2200)
+    first = fence(story, request_id, ErasurePlan(all_, {}, ()))
+    taken = story.subject.fenced_scopes.keys()
+    left = tuple(scope_id for scope_id in all_ if scope_id not in taken)
+    certify(story, request_id, *taken)
+    assert (len(left), story.subject.fenced) == (2200 - MOST_SCOPES - 1, False)
+
+    story.subject.resume_erasure(context(days=3), uuid4(), request_id, ErasurePlan(left, {}, tuple(taken)))
+    second = fence(story, request_id, ErasurePlan(left, {}, tuple(taken)))
+    certify(story, request_id, *left)
+
+    runs = story.subject.request(request_id).runs()
+    assert [(r.fenced.certificate_id, r.fenced.whole_person) for r in runs] == [(first, False), (second, True)]
+    assert {*runs[0].fenced.scope_ids, *runs[1].fenced.scope_ids} == {*all_}
+    assert story.subject.fenced
+
+
+@pytest.mark.parametrize(("count", "goes_on"), [(MOST_SCOPES, False), (MOST_SCOPES + 100, True)])
+def test_a_limited_request_goes_on_for_what_its_certificate_could_not_list_and_for_nothing_else(
+    story: Story, count: int, goes_on: bool
+) -> None:
+    request_id, all_ = approved(story, ErasureScope(("medical",), ())), scopes(count)
+    fence(story, request_id, ErasurePlan(all_, {}, ()))
+    certify(story, request_id, *story.subject.fenced_scopes)
+    other = ErasurePlan((all_[-1] if goes_on else uuid4(),), {}, ())
+
+    story.subject.resume_erasure(context(days=3), uuid4(), request_id, other)
+
+    assert story.subject.request(request_id).state == ("approved" if goes_on else "certified")
+    if goes_on:
+        assert story.subject.request(request_id).concerns(all_[-1], key(story))
+
+
+def test_what_is_withheld_leaves_less_room_and_where_it_leaves_none_nothing_is_fenced(story: Story, refused) -> None:
+    request_id = approved(story)
+    kept = dict.fromkeys(scopes(MOST_SCOPES + 1), "legal_hold")
+
+    slug = refused(fence, story, request_id, ErasurePlan(scopes(2), kept, ()))
+    assert (slug, story.subject.request(request_id).state) == ("erasure-too-large", "approved")
+
+    kept.popitem()
+    fence(story, request_id, ErasurePlan(scopes(2), kept, ()))
+    assert len(story.subject.fenced_scopes) == 1
 
 
 def test_a_later_run_of_a_limited_request_takes_only_what_was_withheld(story: Story) -> None:
