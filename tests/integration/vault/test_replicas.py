@@ -350,10 +350,7 @@ def killed_before_its_name(folder: Path, work) -> None:
         work()
         os._exit(0)
 
-    process = multiprocessing.get_context("fork").Process(target=die)
-    process.start()
-    process.join(60)
-    assert process.exitcode == KILLED
+    assert in_a_child(die) == KILLED
 
 
 def holding(folders, key: bytes) -> list[str]:
