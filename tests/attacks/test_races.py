@@ -77,7 +77,7 @@ def assert_nothing_lives_of(keys: Keys, people: list[UUID]) -> None:
         "SELECT FROM key_scope s LEFT JOIN destroyed_scope d USING (scope_id) WHERE subject_id = ANY (%s) AND d IS NULL"
     )
     assert keys.sql(live, people) == []
-    assert len(list(keys.folder.glob("root-*.key"))) == 1
+    assert len(keys.roots()) == 1
 
 
 @RACES

@@ -10,11 +10,13 @@ import pytest
 from application.settings import Settings
 from application.wiring import build_service
 from ops.owned_databases import stopped_databases
+from tests.keyrings import location_for
 from tests.keys_story import casekeeper, closed, erased, new_installation, opened, registered
 
 
 def test_a_home_that_lost_both_databases_has_them_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = Settings(home=str(tmp_path / "home"))
+    folder = tmp_path / "home"
+    home = Settings(home=str(folder), keyring=str(location_for(folder / "keyring")))
     monkeypatch.setenv("CASEKEEPER_HOME", home.home)
     for database in ("EVENTS", "VIEWS", "KEYS"):
         monkeypatch.delenv(f"CASEKEEPER_{database}_DSN", raising=False)
