@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from vault_keys import Keys, new_installation
 
-from vault.vault import Vault
+from store.migrate import migrate
+from vault.keyring_location import Folders
+from vault.vault import MIGRATIONS, Vault
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +65,17 @@ def logged(keys: Keys, log_folder: Path) -> Iterator[Vault]:
     opened = keys.open(changes=log_folder)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Give the places of two replicas of a keyring."""
+    return tmp_path / "first", tmp_path / "second"
+
+
+@pytest.fixture
+def replicated(pg_keys: str, new_database: Callable[..., str], folders: tuple[Path, Path]) -> Keys:
+    """Give an installation with these replicas."""
+    installation = Keys(new_database(pg_keys, "replicas"), folders[0], Folders(folders))
+    migrate(installation.dsn, MIGRATIONS)
+    return installation
