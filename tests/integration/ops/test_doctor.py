@@ -187,8 +187,8 @@ def test_each_replica_is_looked_at(tmp_path: Path, keys_dsn: str) -> None:
     assert missing.found == f"missing: no folder {folders[2]}"
     shutil.copytree(folders[0], folders[2])
     [root] = folders[2].glob("root-*.key")
-    root.unlink()
     FileKeyring(folders[2], installation(keys_dsn)).put_secret("b", bytes(32))
+    root.unlink()
     told = {one.found: one.advice for one in found("keyring", tmp_path, keys_dsn=keys_dsn, keyring=where)}
     assert list(told) == [
         f"replica {folders[1]}: empty",

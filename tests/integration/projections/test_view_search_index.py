@@ -174,7 +174,7 @@ def test_the_whole_person_is_purged_and_nobody_else(index, vault, ada, batches):
     assert tags(index) == expected(vault, ben, {**ADAS_TERMS, "given_name": "ben"})
     kept = dict(index.rows("view_search_index_sources", "source_id::text, value"))
     assert (kept[ada], kept[INTAKE]) == (TOMBSTONE, TOMBSTONE)
-    assert index.ask(reported, UUID(CERTIFICATE)) == {"search_index": 4}
+    assert index.ask(reported, [UUID(CERTIFICATE)]) == {UUID(CERTIFICATE): {"search_index": 4}}
 
 
 def test_one_scope_is_purged_and_the_persons_others_are_found_still(index, vault, ada):
