@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from threading import Event
 
@@ -35,13 +34,6 @@ _WAIT_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
-
-
-@dataclass
-class _Progress:
-    """Which topic is published to, and the offset from which the next batch must lie."""
-
-    bounds: Bounds
 
 
 class Relay:
@@ -92,9 +84,9 @@ class Relay:
                     return
             self._acknowledged = self._acknowledged or time.time()
             self._tell()
-            tail, progress = self._begin(leadership)
+            tail, bounds = self._begin(leadership)
             try:
-                self._lead(tail, progress, leadership, stop)
+                self._lead(tail, bounds, leadership, stop)
             finally:
                 self._travel.close()
                 tail.close()
@@ -107,7 +99,7 @@ class Relay:
         """Tell what is known of the topic, also where no broker was ever reached: an alert compares these two."""
         metrics.relay_position.number, metrics.relay_acknowledged.number = self._position, self._acknowledged
 
-    def _begin(self, leadership: Leadership) -> tuple[TopicTail, _Progress]:
+    def _begin(self, leadership: Leadership) -> tuple[TopicTail, Bounds]:
         """Reach the topic and compare the store with it; while that cannot be done for long, do without."""
         self._heard = time.monotonic()
         try:
@@ -115,9 +107,9 @@ class Relay:
             with ExitStack() as opened:
                 tail = TopicTail(self._settings.brokers, self._topic, self._mac)
                 opened.callback(tail.close)
-                progress = self._agree(tail, leadership)
+                bounds = self._agree(tail, leadership)
                 opened.pop_all()
-            return tail, progress
+            return tail, bounds
         except KafkaUnavailable:
             self._do_without(leadership)
             raise
@@ -144,19 +136,19 @@ class Relay:
             admit_without_topic(self._store, self._seen)
             log.warning("writes admitted without the topic")
 
-    def _lead(self, tail: TopicTail, progress: _Progress, leadership: Leadership, stop: Event) -> None:
+    def _lead(self, tail: TopicTail, agreed: Bounds, leadership: Leadership, stop: Event) -> None:
         sending, store = self.producer(), StoreAhead(self._store)
+        bounds: Bounds | None = agreed
         try:
-            while not stop.is_set() and leadership.held():
+            while bounds is not None and not stop.is_set() and leadership.held():
                 self._report("running", "")
-                if not self._still_agreed(tail, progress) or not self._publish(store, sending, tail, progress):
-                    return
+                bounds = self._publish(store, sending, tail, bounds) if self._still_agreed(tail, bounds) else None
         finally:
             store.close()
             sending.close()
 
-    def _agree(self, tail: TopicTail, leadership: Leadership) -> _Progress:
-        """Compare store and topic, mend what is behind, and admit writes."""
+    def _agree(self, tail: TopicTail, leadership: Leadership) -> Bounds:
+        """Compare store and topic, mend what is behind, and admit writes; return where the topic ends."""
         self._report("running", "")
         reader = partial(TopicReader, self._settings.brokers, self._topic, self._mac)
         reconciler = Reconciler(self._store, tail, reader, self._leading(leadership), self._before_admitting)
@@ -169,7 +161,7 @@ class Relay:
         self._position = agreed.position
         self._tell()
         log.info("relay agrees", position=agreed.position, offset=agreed.bounds.end)
-        return _Progress(agreed.bounds)
+        return agreed.bounds
 
     def _leading(self, leadership: Leadership) -> Callable[[], None]:
         """Return what is called during a comparison: it says that it goes on, and ends it once somebody else leads."""
@@ -187,32 +179,34 @@ class Relay:
 
         return alive
 
-    def _still_agreed(self, tail: TopicTail, progress: _Progress) -> bool:
+    def _still_agreed(self, tail: TopicTail, bounds: Bounds) -> bool:
         """Look now and then whether the topic was remade or the database restarted: then all is compared anew."""
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return True
         self._looked = time.monotonic()
-        return self._same_topic(tail, progress) and self._store.admission().admitted
+        return self._same_topic(tail, bounds) and self._store.admission().admitted
 
-    def _same_topic(self, tail: TopicTail, progress: _Progress) -> bool:
-        now, then = tail.bounds(), progress.bounds
+    def _same_topic(self, tail: TopicTail, then: Bounds) -> bool:
+        now = tail.bounds()
         return now is not None and (now.topic_id, now.begin) == (then.topic_id, then.begin) and now.end >= then.end
 
-    def _publish(self, store: StoreAhead, sending: BatchProducer, tail: TopicTail, progress: _Progress) -> bool:
-        """Publish what follows, or wait for it; False when the broker put it where it cannot be in this topic."""
+    def _publish(self, store: StoreAhead, sending: BatchProducer, tail: TopicTail, bounds: Bounds) -> Bounds | None:
+        """Publish what follows, or wait for it; return where the topic ends then.
+
+        ``None`` when the broker put it where it cannot be in this topic.
+        """
         records = store.batch(self._position + 1)
         self._travel.look()
         if not records:
             self._store.wait_for_append(_WAIT_SECONDS)
-            return True
-        offset = sending.publish(records, lambda: self._same_topic(tail, progress))
-        if offset < progress.bounds.end:
-            return False
+            return bounds
+        offset = sending.publish(records, lambda: self._same_topic(tail, bounds))
+        if offset < bounds.end:
+            return None
         self._position = records[-1].position
         self._seen = max(self._seen, self._position)
         self._acknowledged = time.time()
         self._tell()
         metrics.RELAY_PUBLISHED.inc(by=len(records))
         self._travel.moved(records[0].position, records[-1].position, offset=offset)
-        progress.bounds = Bounds(progress.bounds.topic_id, progress.bounds.begin, offset + len(records))
-        return True
+        return Bounds(bounds.topic_id, bounds.begin, offset + len(records))
