@@ -75,6 +75,11 @@ def answers_at(server: str) -> bool:
     return port.isdigit() and answers(int(port), host.strip("[]"))
 
 
+def silent(servers: str) -> list[str]:
+    """Return those of comma-separated servers at which nobody accepts TCP connections."""
+    return [server for server in servers.split(",") if not answers_at(server)]
+
+
 def _read(file: Path) -> int | None:
     try:
         return int(file.read_text())

@@ -17,6 +17,8 @@ from ops.supervisor import Service
 
 _DATABASES = {"events_dsn": ("pg-main", EVENTS), "views_dsn": ("pg-main", VIEWS), "keys_dsn": ("pg-keys", KEYS)}
 
+BROKERS_ADVICE = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
+"""What to do about brokers of the user's that do not answer."""
 SERVER_NAMES = (*CLUSTERS, "kafka")
 """Names of the servers among a run's processes; they are ended after the processes that use them."""
 

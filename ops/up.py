@@ -7,16 +7,16 @@ import secrets
 import time
 from collections.abc import Callable
 
-from application.settings import RUNTIME_FILE, Settings, variable
+from application.settings import RUNTIME_FILE, Settings
 from ops import logs
 from ops.errors import LocalServerError
 from ops.files import private_folder
 from ops.health import says_ready
 from ops.leftovers import end_left_overs
-from ops.ports import answers_at
+from ops.ports import silent
 from ops.processes import ProcessIdentity
 from ops.runtime import RecordedProcess, Runtime, locked
-from ops.servers import SERVER_NAMES, LocalServers
+from ops.servers import BROKERS_ADVICE, SERVER_NAMES, LocalServers
 from ops.services import ServicePlan
 from ops.signals import StopSignals
 from ops.supervisor import Supervisor
@@ -159,8 +159,6 @@ class Run:
 
 def _answering(settings: Settings) -> str:
     """Return what can be relied on by now. Without its brokers the service starts, and takes writes, all the same."""
-    servers = settings.kafka.split(",") if settings.kafka else []
-    if servers and not any(answers_at(server) for server in servers):
-        how = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
-        return f"PostgreSQL answers, schemas are current; no answer from Kafka ({settings.kafka}): {how}"
+    if settings.kafka and silent(settings.kafka) == settings.kafka.split(","):
+        return f"PostgreSQL answers, schemas are current; no answer from Kafka ({settings.kafka}): {BROKERS_ADVICE}"
     return "PostgreSQL and Kafka answer, schemas are current"

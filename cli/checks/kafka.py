@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from application.settings import Settings, variable
+from application.settings import Settings
 from cli.checks.finding import Finding
 from consumers import probe
 from consumers.probe import TopicFault
 from consumers.published import MAC_SECRET, RecordMac
 from consumers.tail import GLANCE
 from domain.errors import CasekeeperError, KafkaUnavailable, SettingInvalid
-from ops.ports import answers_at
+from ops.ports import silent
+from ops.servers import BROKERS_ADVICE
 from store.log import EventLog
 from vault.installation import inspect
 
@@ -25,11 +26,10 @@ def kafka(settings: Settings) -> Iterator[Finding]:
     if not settings.kafka:
         yield Finding("kafka", "warning", "not running", "casekeeper up starts a local broker")
         return
-    silent = [server for server in settings.kafka.split(",") if not answers_at(server)]
-    advice = f"start it, or correct {variable('kafka')} (host:port, comma-separated)"
-    if silent:
-        lost = len(silent) == len(settings.kafka.split(","))
-        yield Finding("kafka", "failed" if lost else "warning", f"no answer from {', '.join(silent)}", advice)
+    away = silent(settings.kafka)
+    if away:
+        lost = away == settings.kafka.split(",")
+        yield Finding("kafka", "failed" if lost else "warning", f"no answer from {', '.join(away)}", BROKERS_ADVICE)
         if lost:
             return
     try:
@@ -40,7 +40,7 @@ def kafka(settings: Settings) -> Iterator[Finding]:
         advice = "see its log, and TLS and SASL in docs/operations.md"
         yield Finding("kafka", "failed", f"takes connections and does not answer ({error})", advice)
     else:
-        if not silent:
+        if not away:
             yield Finding("kafka", "ok", f"{settings.kafka}, {many} broker{'s' * (many != 1)}")
 
 
