@@ -146,7 +146,7 @@ class Forget(ReadModel):
         many cannot go on, the others do.
         """
         pending = unfinished(cursor)
-        self._forget_asked({UUID(saga["id"]) for saga in pending})
+        self._forget_ended({UUID(saga["id"]) for saga in pending})
         due = sorted(filter(self._is_due, pending), key=self._last_tried)
         failures: Failures = {}
         living = self._in_turn([saga for saga in due if saga["step"] != "destroyed"])
@@ -184,22 +184,27 @@ class Forget(ReadModel):
     def _in_turn(self, sagas: Sequence[Saga]) -> Sequence[Saga]:
         """Return the first of them, as many as go together, and note that these were tried."""
         now = time.monotonic()
-        self._tried |= {(UUID(saga["id"]), saga["step"]): now for saga in sagas[:TOGETHER]}
-        return sagas[:TOGETHER]
+        first = sagas[:TOGETHER]
+        self._tried |= {_step(saga): now for saga in first}
+        return first
 
     def _last_tried(self, saga: Saga) -> float:
-        return self._tried.get((UUID(saga["id"]), saga["step"]), float("-inf"))
+        return self._tried.get(_step(saga), float("-inf"))
 
     def _is_due(self, saga: Saga) -> bool:
-        asked = self._asked.get((UUID(saga["id"]), saga["step"]), float("-inf"))
+        asked = self._asked.get(_step(saga), float("-inf"))
         return time.monotonic() - asked >= REPEAT_SECONDS
 
     def _note_asked(self, saga: Saga, step: str) -> None:
         self._asked[UUID(saga["id"]), step] = time.monotonic()
 
-    def _forget_asked(self, pending: set[UUID]) -> None:
+    def _forget_ended(self, pending: set[UUID]) -> None:
         self._asked = {key: at for key, at in self._asked.items() if key[0] in pending}
         self._tried = {key: at for key, at in self._tried.items() if key[0] in pending}
+
+
+def _step(saga: Saga) -> tuple[UUID, str]:
+    return UUID(saga["id"]), saga["step"]
 
 
 def _erasure(saga: Saga) -> DueErasure:
