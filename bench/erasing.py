@@ -16,12 +16,12 @@ from http.client import HTTPConnection
 from api.dev_tokens import DevIssuer
 from application.examples import BODIES
 from application.service import Service
-from application.wiring import build_service
 from bench.api_copy import environment, serving
 from bench.figures import Figure, Result, Run, p99
 from bench.people import open_case, preview, register
 from bench.spine import spine
 from bench.worker_process import ALL, keys, worker
+from cli.local_service import local_service
 from ops.ports import LOOPBACK, free_port
 
 SAMPLES = 100
@@ -74,9 +74,7 @@ def _copy(run: Run) -> Iterator[_Copy]:
         for port in ports:
             given = {**environment(settings), "CASEKEEPER_PORT": str(port), "CASEKEEPER_RATE_CALLER": "100000"}
             stack.enter_context(serving(["cli.main", "api"], port, given, run.folder / f"api-{port}.log"))
-        service = build_service(settings)
-        stack.callback(service.vault.close)
-        stack.enter_context(service.log)
+        service = stack.enter_context(local_service(settings))
         issuer = DevIssuer(settings, service.vault)
         reader = issuer.issue("a1", ["case_manager"], "casework")
         yield _Copy(service, ports, reader, issuer.issue("p1", ["privacy_officer"], "rights"))

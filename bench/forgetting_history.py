@@ -14,12 +14,12 @@ from uuid import UUID, uuid4
 from application.erasure import ErasureSaga
 from application.service import Service
 from application.settings import Settings
-from application.wiring import build_service
 from bench.database import events_database
 from bench.figures import Figure, Result, Run
 from bench.people import ToForget, open_case, preview, register
 from bench.worker_process import keys
 from bench.workload import notes
+from cli.local_service import local_service
 from domain.rights import DueErasure
 from store.append import AppendCommand
 
@@ -45,13 +45,9 @@ def _service(run: Run) -> Iterator[Service]:
     with (
         events_database(run.folder) as dsn,
         keys(Settings(home=str(run.folder), events_dsn=dsn), run.folder) as settings,
+        local_service(settings) as service,
     ):
-        service = build_service(settings)
-        try:
-            yield service
-        finally:
-            service.vault.close()
-            service.log.close()
+        yield service
 
 
 def _short(service: Service) -> ToForget:
