@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from application.settings import variable
 from tests.softhsm import SoftHsm
 from vault.keyring_location import Folders, KeyringLocation, Token
 
@@ -30,6 +31,11 @@ def location_for(folder: Path) -> KeyringLocation:
             _tokens[folder] = SoftHsm.in_use().new_token()
         return _tokens[folder]
     return Folders((folder,))
+
+
+def setting_for(home: Path) -> dict[str, str]:
+    """Return the variable that gives a home its keyring; none for files, which it has where it says nothing."""
+    return {} if KIND == "file" else {variable("keyring"): str(location_for(home / "keyring"))}
 
 
 def files_of(location: KeyringLocation) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.keyrings import KIND, location_for
+from tests.keyrings import setting_for
 
 CASEKEEPER = str(Path(sys.executable).with_name("casekeeper"))
 
@@ -44,9 +44,7 @@ class Copy:
     @property
     def environment(self) -> dict[str, str]:
         own = {"CASEKEEPER_HOME": str(self.home), "CASEKEEPER_DEMO": "1" if self.demo else "0"}
-        if KIND != "file":
-            own["CASEKEEPER_KEYRING"] = str(location_for(self.home / "keyring"))
-        return {**os.environ, **own, **self.settings}
+        return {**os.environ, **own, **setting_for(self.home), **self.settings}
 
     def start(self, timeout: float = 120) -> None:
         with open(self.home.with_suffix(".log"), "ab") as log:

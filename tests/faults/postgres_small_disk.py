@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
+from mount_namespace import NAMESPACE
 from postgres_stage import Server
 from psycopg2.extensions import connection as Connection
 
@@ -23,15 +24,6 @@ from ops.processes import end_child
 from ops.roles import API, OWNER, WORKER
 
 MEGABYTES = 256
-_NAMESPACE = ("unshare", "--mount") if os.geteuid() == 0 else ("unshare", "--user", "--map-root-user", "--mount")
-
-
-def possible() -> bool:
-    """Return whether a file system can be mounted in a namespace here."""
-    mounting = [*_NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]
-    with suppress(FileNotFoundError):
-        return subprocess.run(mounting, capture_output=True, check=False).returncode == 0
-    return False
 
 
 class SmallDiskServer(Server):
@@ -42,7 +34,7 @@ class SmallDiskServer(Server):
         self._dsns: dict[str, str] = {}
         disk = folder / f"{store}-disk"
         disk.mkdir(parents=True)
-        command = [*_NAMESPACE, sys.executable, __file__, str(disk), store, str(self.log)]
+        command = [*NAMESPACE, sys.executable, __file__, str(disk), store, str(self.log)]
         self._inside = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": _path()}
         )

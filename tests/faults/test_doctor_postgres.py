@@ -9,7 +9,8 @@ from contextlib import suppress
 import psycopg2
 import pytest
 from doctor_asked import Said, ask
-from postgres_small_disk import SmallDiskServer, possible
+from mount_namespace import possible
+from postgres_small_disk import SmallDiskServer
 from postgres_stage import Stage
 
 from cli.checks.finding import Finding

@@ -12,9 +12,10 @@ from contextlib import suppress
 
 import psycopg2
 import pytest
+from mount_namespace import possible
 from postgres_clients import Load, Told
 from postgres_counts import differences
-from postgres_small_disk import SmallDiskServer, possible
+from postgres_small_disk import SmallDiskServer
 from postgres_stage import DATABASES, Server, Stage
 
 from tests.waiting import until

@@ -8,6 +8,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
+from uuid import UUID
 
 import pytest
 from kafka import TopicPartition
@@ -53,6 +55,27 @@ def relay(settings: Settings) -> Iterator[None]:
         worker.join()
 
 
+def erased_since(settings: Settings, folder: Path) -> tuple[Past, UUID, dict[tuple[UUID, str], Any], int]:
+    """Register people, keep everything aside, and erase one of them, all of it on the topic.
+
+    Return what was kept, the certificate, what opens now, and the head.
+    """
+    service = build_service(settings)
+    people = registered(service, 3)
+    first = service.log.head()
+    closed(service)
+    with relay(settings):
+        published(settings, first)
+    past = kept_aside(settings, folder)
+    service = build_service(settings)
+    certificate = erased(service, people[0])
+    now, last = opened(service), service.log.head()
+    closed(service)
+    with relay(settings):
+        published(settings, last)
+    return past, certificate, now, last
+
+
 def head(settings: Settings) -> int:
     with EventLog(settings.events_dsn) as log:
         return log.head()
@@ -60,19 +83,7 @@ def head(settings: Settings) -> int:
 
 @of_files
 def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are_admitted(settings, tmp_path):
-    service = build_service(settings)
-    people = registered(service, 3)
-    first = service.log.head()
-    closed(service)
-    with relay(settings):
-        published(settings, first)
-    past = kept_aside(settings, tmp_path / "past")
-    service = build_service(settings)
-    certificate = erased(service, people[0])
-    now, last = opened(service), service.log.head()
-    closed(service)
-    with relay(settings):
-        published(settings, last)
+    past, certificate, now, last = erased_since(settings, tmp_path / "past")
     old = of_the_past(settings, past, tmp_path / "elsewhere")
     before = build_resources(old)
     assert certificate not in opened(before).values(), "the person was readable in these copies: that is the attack"
@@ -94,19 +105,7 @@ def test_all_of_the_past_with_a_newer_topic_is_destroyed_again_before_writes_are
 def test_keys_of_the_past_that_were_away_after_the_refill_are_destroyed_again_before_writes_are_admitted(
     settings, tmp_path, monkeypatch
 ):
-    service = build_service(settings)
-    people = registered(service, 3)
-    first = service.log.head()
-    closed(service)
-    with relay(settings):
-        published(settings, first)
-    past = kept_aside(settings, tmp_path / "past")
-    service = build_service(settings)
-    erased(service, people[0])
-    now, last = opened(service), service.log.head()
-    closed(service)
-    with relay(settings):
-        published(settings, last)
+    past, _, now, last = erased_since(settings, tmp_path / "past")
     old = of_the_past(settings, past, tmp_path / "elsewhere")
     heads: list[int] = []
 

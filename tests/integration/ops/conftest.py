@@ -18,7 +18,7 @@ from ops.postgres import Cluster
 from ops.processes import environment_of, running_pids
 from ops.roles import EVENTS, OWNER
 from ops.runtime import Runtime
-from tests.keyrings import KIND, location_for
+from tests.keyrings import setting_for
 from tests.waiting import until
 
 START_SECONDS = 180.0
@@ -36,9 +36,7 @@ class Copy:
     def environment(self) -> dict[str, str]:
         given = {name: value for name, value in os.environ.items() if not name.startswith("CASEKEEPER_")}
         own = {"CASEKEEPER_HOME": str(self.home), "CASEKEEPER_DEMO": "0"}
-        if KIND != "file":
-            own["CASEKEEPER_KEYRING"] = str(location_for(self.home / "keyring"))
-        return {**given, **own, **self.given}
+        return {**given, **own, **setting_for(self.home), **self.given}
 
     def casekeeper(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "cli.main", *arguments]

@@ -11,7 +11,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from stopped_keyring import StoppedKeyring
-from vault_keys import KILLED, in_a_child, until_waiting
+from vault_keys import KILLED, dying_at, in_a_child, until_waiting
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import KeysUnavailable
@@ -25,11 +25,7 @@ AT = datetime(2026, 3, 4, tzinfo=UTC)
 
 
 def _destroy_and_die(keys, last_step, certificate, subjects, scopes) -> None:
-    def die(step: str) -> None:
-        if step == last_step:
-            os._exit(KILLED)
-
-    keys.open(after_step=die).destroy(certificate, AT, subjects, scopes)
+    keys.open(after_step=dying_at(last_step)).destroy(certificate, AT, subjects, scopes)
     os._exit(0)
 
 

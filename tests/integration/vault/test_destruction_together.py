@@ -1,11 +1,10 @@
 """Several certificates destroyed in one rotation: each with its own record, none held up by another."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from vault_keys import KILLED, in_a_child
+from vault_keys import KILLED, dying_at, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import InvalidInput, KeyNeverExisted, Tampered
@@ -130,11 +129,7 @@ def test_one_unreadable_row_keeps_the_root_and_destroys_nobody(keys, vault):
 
 
 def _together_and_die(keys, step, requests) -> None:
-    def die(done: str) -> None:
-        if done == step:
-            os._exit(KILLED)
-
-    keys.open(after_step=die).destroy_many(requests)
+    keys.open(after_step=dying_at(step)).destroy_many(requests)
 
 
 @pytest.mark.parametrize("step", STEPS)

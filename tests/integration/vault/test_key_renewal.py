@@ -1,6 +1,5 @@
 """All keys above the data keys renewed: everything opens, nothing of before does, and a kill anywhere costs nothing."""
 
-import os
 import shutil
 import threading
 from datetime import UTC, datetime
@@ -8,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import all_rows, keys_of_today, opens
-from vault_keys import KILLED, in_a_child
+from vault_keys import KILLED, dying_at, in_a_child
 from vault_people import all_erased, all_open, seal_fact, seal_people
 
 from domain.errors import KeysUnavailable, Tampered
@@ -76,16 +75,9 @@ def test_what_was_copied_before_opens_nothing_written_after(keys, logged, tmp_pa
 def test_killed_at_a_step_and_started_again(keys, logged, log_folder, step, nth):
     facts = seal_people(logged, 14)
     above = fingerprints(keys, ["inner", "person"])
-    reached = []
-
-    def die(done):
-        if done == step:
-            reached.append(done)
-            if len(reached) == nth:
-                os._exit(KILLED)
 
     def run():
-        keys.open(changes=log_folder, after_step=die).renew_all(AT)
+        keys.open(changes=log_folder, after_step=dying_at(step, nth)).renew_all(AT)
 
     assert in_a_child(run) == KILLED
     assert all_open(keys.open(changes=log_folder), facts)
@@ -106,15 +98,11 @@ def test_killed_at_a_step_and_started_again(keys, logged, log_folder, step, nth)
 def test_one_that_is_begun_anew_leaves_no_key_that_an_unfinished_one_had_made(keys, logged, log_folder, step, nth):
     """Between the two somebody read the memory of a process: the keys of all nodes as they were then."""
     facts = seal_people(logged, 12, ("medical",))
-    reached = []
 
-    def die(done):
-        if done == step:
-            reached.append(done)
-            if len(reached) == nth:
-                os._exit(KILLED)
+    def run():
+        keys.open(changes=log_folder, after_step=dying_at(step, nth)).renew_all(AT)
 
-    assert in_a_child(lambda: keys.open(changes=log_folder, after_step=die).renew_all(AT)) == KILLED
+    assert in_a_child(run) == KILLED
     read = fingerprints(keys, ["inner", "person"])
 
     renewed = logged.renew_all(LATER)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from key_rows import keys_of_today, opens
-from vault_keys import KILLED, in_a_child
+from vault_keys import KILLED, dying_at, in_a_child
 from vault_people import all_erased, all_open, seal_people
 
 from domain.errors import Fenced, KeyringMismatch, KeysUnavailable, RestoreRefused
@@ -91,11 +91,7 @@ def test_a_rotation_that_never_came_into_the_log_did_not_happen_and_lost_nothing
 
 def killed_destroying(keys, log_folder, certificate, subject_id, last_step):
     def run():
-        def die(step):
-            if step == last_step:
-                os._exit(KILLED)
-
-        keys.open(changes=log_folder, after_step=die).destroy(certificate, AT, [subject_id], [])
+        keys.open(changes=log_folder, after_step=dying_at(last_step)).destroy(certificate, AT, [subject_id], [])
 
     assert in_a_child(run) == KILLED
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,19 @@ def until_waiting(keys: Keys, statement: str) -> None:
     """Return when a session waits for a lock in a statement that contains this text."""
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND strpos(query, %s) > 0"
     until(lambda: keys.sql(waiting, statement))
+
+
+def dying_at(step: str, nth: int = 1) -> Callable[[str], None]:
+    """Return what ends the process at the nth time it is told that this step is done."""
+    reached = 0
+
+    def die(done: str) -> None:
+        nonlocal reached
+        reached += done == step
+        if done == step and reached == nth:
+            os._exit(KILLED)
+
+    return die
 
 
 def in_a_child(function, *arguments) -> int:
