@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Files of tests run side by side, one for each processor and four at most; each of these workers starts servers of its own.
-SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# One that crashes ends the run: pytest-xdist may replace it and then wait for ever.
+SIDE_BY_SIDE := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 .DEFAULT_GOAL := help
 # Processes are started again and again: they are to find the modules compiled.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,4 +1,4 @@
-"""What a connection is opened with: bounds on silence, and settings that a connection string cannot switch off."""
+"""What a connection is opened with: bounds on silence, no Kerberos, and settings that a string cannot switch off."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def test_settings_of_ours_win_over_those_of_the_connection_string(pg_main: str) 
 def test_a_setting_with_a_space_arrives_whole(pg_main: str) -> None:
     with closing(open_connection(pg_main, "ours", default_transaction_isolation=r"read\ committed")) as connection:
         assert shown(connection, "default_transaction_isolation") == ["read committed"]
+
+
+@pytest.mark.parametrize(("given", "mode"), [({}, "disable"), ({"gssencmode": "prefer"}, "prefer")])
+def test_kerberos_is_tried_only_for_who_asks(pg_main: str, given: dict[str, str], mode: str) -> None:
+    with closing(open_connection(make_dsn(pg_main, **given), "ours")) as connection:
+        assert connection.info.dsn_parameters["gssencmode"] == mode
 
 
 @pytest.mark.parametrize(("given", "silent_ms"), [({}, 15_000), ({"tcp_user_timeout": 4_000}, 4_000)])
