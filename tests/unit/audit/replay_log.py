@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
+from audit.as_of import AsOf
+from audit.replay import replay
 from domain.record import Record
 
 
@@ -24,6 +26,9 @@ SYSTEM = {"issuer": "casekeeper", "id": "saga", "role": "system"}
 
 def at(minute: int) -> str:
     return f"2026-03-01T10:{minute:02d}:00.000000Z"
+
+
+TOMBSTONE = {"erased": {"at": at(16), "certificate_id": CERTIFICATE}}
 
 
 class Log:
@@ -152,3 +157,7 @@ def story() -> Log:
 
 def person(identifier: str) -> UUID:
     return UUID(identifier)
+
+
+def replay_anna(as_of=None, log=None, **more):
+    return replay((log or story()).records(), person(ANNA), as_of=AsOf.parse(as_of), **more)
