@@ -44,3 +44,9 @@ def files_of(location: KeyringLocation) -> Path:
         return SoftHsm.in_use().files_of(location)
     first, *others = location.folders
     return first.parent if others else first
+
+
+def mend_after_kill() -> None:
+    """Have the keyrings as they were before a process was killed: SoftHSM2 needs it, see ``SoftHsm.mend``."""
+    if KIND == "pkcs11":
+        SoftHsm.in_use().mend()

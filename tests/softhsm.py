@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from vault.keyring_location import Token
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "2468-abcd"
+OWN_FILE = "token.object"
+LOGIN_SECONDS = 0.2
+"""For how long, at most, the own file is empty while somebody logs in."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,30 @@ class SoftHsm:
         pin_source = self.folder / f"{label}.pin"
         pin_source.write_text(f"{PIN}\n")
         pin_source.chmod(0o600)
-        return Token(MODULE, pin_source, label)
+        token = Token(MODULE, pin_source, label)
+        files = self.files_of(token)
+        self._kept.mkdir(exist_ok=True)
+        shutil.copy(files / OWN_FILE, self._kept / files.name)
+        return token
+
+    def mend(self) -> None:
+        """Put back the own file of tokens that lost it: each login empties it and writes it again, unless killed."""
+        lost = self._lost()
+        if lost:
+            time.sleep(LOGIN_SECONDS)
+        for name in lost & self._lost():
+            shutil.copy(self._kept / name, self.tokens / name / OWN_FILE)
+
+    def _lost(self) -> set[str]:
+        kept = {path.name for path in self._kept.iterdir()}
+        return {name for name in kept if (file := self.tokens / name / OWN_FILE).exists() and not file.stat().st_size}
+
+    @property
+    def _kept(self) -> Path:
+        return self.folder / "kept"
 
     def files_of(self, token: Token) -> Path:
         """Return the folder with the token's objects."""
         label = token.token.encode()
-        [found] = [path.parent for path in self.tokens.glob("*/token.object") if label in path.read_bytes()]
+        [found] = [path.parent for path in self.tokens.glob(f"*/{OWN_FILE}") if label in path.read_bytes()]
         return found

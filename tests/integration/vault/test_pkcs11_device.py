@@ -19,6 +19,7 @@ from mount_namespace import NAMESPACE, possible
 from pkcs11 import Attribute, KeyType, ObjectClass
 
 from domain.errors import KeyringMismatch, KeysUnavailable, Tampered
+from tests.softhsm import OWN_FILE
 from vault import device_key
 from vault.device_key import _decrypt, _encrypt
 from vault.pkcs11_device import Device
@@ -295,6 +296,16 @@ def test_a_token_that_is_not_there(token):
         opened(replace(token, token="another")).check()
     with pytest.raises(KeysUnavailable, match="the token is not in the device"):
         opened(replace(token, serial="1")).check()
+
+
+def test_a_token_emptied_by_a_kill_during_a_login_is_an_outage_until_its_copy_is_back(softhsm, token, keyring):
+    (softhsm.files_of(token) / OWN_FILE).write_bytes(b"")
+
+    with pytest.raises(KeysUnavailable, match="the token is not in the device"):
+        Device(token).run(lambda session, _: None, fresh=True)
+
+    softhsm.mend()
+    assert objects(token)
 
 
 def test_two_tokens_of_one_name(softhsm, token):
