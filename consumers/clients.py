@@ -74,6 +74,7 @@ def consumer(brokers: Brokers | str, *topics: str, **options: Any) -> KafkaConsu
         )
     if "group_id" in options:
         _wait_between_polls(made)
+        _finish_joins(made)
     return reading_on(made)
 
 
@@ -121,3 +122,14 @@ def _wait_between_polls(member: KafkaConsumer) -> None:
     coordinator = member._coordinator
     due = coordinator.time_to_next_poll
     coordinator.time_to_next_poll = lambda: max(_LEAST_WAIT_SECONDS, due())
+
+
+def _finish_joins(member: KafkaConsumer) -> None:
+    """Have a join that takes longer than a poll go on in the next.
+
+    The library forgets one that began because the topic's partitions had changed, or had become known after the first
+    join: the member then has no partitions, sends no heartbeats and does not learn that it was put out of its group.
+    """
+    coordinator = member._coordinator
+    needed = coordinator.need_rejoin
+    coordinator.need_rejoin = lambda: coordinator.rejoining or needed()
