@@ -33,6 +33,7 @@ class SoftHsm:
     def start(self) -> None:
         """Make the folder the one that SoftHSM2 uses in this process, and in those it starts."""
         self.tokens.mkdir(parents=True)
+        self._kept.mkdir()
         settings = self.folder / "softhsm2.conf"
         settings.write_text(f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n")
         os.environ["SOFTHSM2_CONF"] = str(settings)
@@ -52,7 +53,6 @@ class SoftHsm:
         pin_source.chmod(0o600)
         token = Token(MODULE, pin_source, label)
         files = self.files_of(token)
-        self._kept.mkdir(exist_ok=True)
         shutil.copy(files / OWN_FILE, self._kept / files.name)
         return token
 
@@ -65,8 +65,8 @@ class SoftHsm:
             shutil.copy(self._kept / name, self.tokens / name / OWN_FILE)
 
     def _lost(self) -> set[str]:
-        kept = {path.name for path in self._kept.iterdir()}
-        return {name for name in kept if (file := self.tokens / name / OWN_FILE).exists() and not file.stat().st_size}
+        own = [self.tokens / kept.name / OWN_FILE for kept in self._kept.iterdir()]
+        return {file.parent.name for file in own if file.exists() and not file.stat().st_size}
 
     @property
     def _kept(self) -> Path:

@@ -25,7 +25,7 @@ from consumers.topics import ensure_topics
 from ops.ports import free_port
 from ops.processes import session_members, spawn
 from store.migrate import migrate
-from tests.keyrings import location_for
+from tests.keyrings import location_for, mend_after_kill
 from tests.waiting import until
 from vault.vault import Vault
 
@@ -74,12 +74,13 @@ class Server:
                     os.kill(member.pid, signal.SIGKILL)
 
     def bury(self, timeout: float = 20.0) -> int:
-        """Wait until it has ended, with all its processes, and return its exit status."""
+        """Wait until it has ended, with all its processes, and return its exit status; the keyring is whole then."""
         status = self.process.wait(timeout)
         deadline = time.monotonic() + timeout
         while any(session_members(self.process.pid)):
             assert time.monotonic() < deadline, f"{self.name} left processes behind"
             time.sleep(0.02)
+        mend_after_kill()
         return status
 
     def stop(self) -> int:

@@ -48,6 +48,12 @@ def the_librarys(address: str, **group: Any) -> KafkaConsumer:
     return KafkaConsumer(bootstrap_servers=address, metadata_max_age_ms=3_000, **group)
 
 
+def join(member: KafkaConsumer, topic: str) -> None:
+    """Have a member take its partitions, in polls that a join does not outlive."""
+    member.subscribe([topic])
+    until(lambda: bool(member.poll(timeout_ms=2_000) or member.assignment()), 60)
+
+
 @pytest.mark.parametrize(("made", "hurries"), [(consumer, False), (the_librarys, True)], ids=["ours", "the library's"])
 def test_polls_wait_although_a_heartbeat_is_overdue(
     behind_proxy: tuple[FaultyBroker, SlowProxy],
@@ -67,8 +73,7 @@ def test_polls_wait_although_a_heartbeat_is_overdue(
     broker, proxy = behind_proxy
     group = {"group_id": f"overdue-{hurries}", "session_timeout_ms": 10_000, "heartbeat_interval_ms": 1_000}
     with closing(made(broker.address, **group)) as member:
-        member.subscribe(["overdue"])
-        until(lambda: bool(member.poll(timeout_ms=2_000) or member.assignment()), 60)
+        join(member, "overdue")
         proxy.silent = True
         try:
             until(lambda: member.poll(timeout_ms=200) or member._coordinator.heartbeat.should_heartbeat(), 10)
@@ -91,8 +96,7 @@ def test_a_join_that_takes_longer_than_a_poll_is_finished(
         closing(made(broker.address, group_id=f"growing-{joins}", session_timeout_ms=10_000)) as member,
         closing(admin(broker.address)) as making,
     ):
-        member.subscribe(["growing"])
-        until(lambda: bool(member.poll(timeout_ms=2_000) or member.assignment()), 60)
+        join(member, "growing")
         before = len(member.assignment())
         proxy.delay = LATE_SECONDS
         try:

@@ -19,7 +19,6 @@ from load_copy import RunningCopy, Server, running_copy
 from load_journal import Journal
 from load_publisher import Publisher
 
-from tests.keyrings import mend_after_kill
 from tests.waiting import until
 
 ROUNDS = 100
@@ -83,8 +82,6 @@ class Killer:
             self._due.pop(server.name, None)
         for server in servers:
             server.bury()
-        mend_after_kill()
-        for server in servers:
             server.start()
         self.killed["rounds"] += 1
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from replay_log import ANNA, CERTIFICATE, DISCLOSURE, OFFICER, RECIPIENT, REQUEST, SYSTEM, at, person, story, uid
-
-from audit.as_of import AsOf
-from audit.replay import replay
+from replay_log import ANNA, CERTIFICATE, DISCLOSURE, OFFICER, RECIPIENT, REQUEST, SYSTEM, at, replay_anna, story, uid
 
 NAMED = {"request_id": REQUEST, "certificate_id": CERTIFICATE}
 
@@ -27,7 +24,7 @@ def told():
 
 
 def erasure(as_of):
-    [found] = replay(told().records(), person(ANNA), as_of=AsOf.parse(as_of))["state"]["erasures"]
+    [found] = replay_anna(as_of, told())["state"]["erasures"]
     return found
 
 
