@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, for_code
 
 from application.settings import Settings
 from consumers.clients import MAX_RECORD_BYTES, REQUEST_MS, admin, kafka_errors
+
+log = structlog.get_logger()
 
 EVENTS = "cases.events.v1"
 INBOX = "cases.inbox.v1"
@@ -62,12 +66,15 @@ TOPICS = (
 )
 """``EVENTS`` has one partition per event store, so that offset order is position order."""
 
+_ERROR = re.compile(r"\[Error (-?\d+)\] ")
+
 
 def ensure_topics(settings: Settings) -> list[str]:
     """Make the topics that are missing and return their full names. Raises ``KafkaUnavailable``.
 
     The events topic, if it is there, is given back its settings: it must take the largest batch and lose nothing. All
-    are given back their compression, which keeps what lies on them readable.
+    are given back their compression, which keeps what lies on them readable. Where the broker refuses that for good,
+    as to who may not change settings, the log says so and the topics are used as they are.
     """
     client = admin(settings.brokers)
     try:
@@ -76,7 +83,7 @@ def ensure_topics(settings: Settings) -> list[str]:
             missing = [topic for topic in TOPICS if settings.topic(topic.name) not in there]
             kept = [topic for topic in TOPICS if topic not in missing]
             if kept:
-                client.alter_configs([_given_back(settings, topic) for topic in kept])
+                _give_back(client, [_given_back(settings, topic) for topic in kept])
             return [name for topic in missing if _make(client, name := settings.topic(topic.name), topic)]
     finally:
         client.close()
@@ -85,6 +92,16 @@ def ensure_topics(settings: Settings) -> list[str]:
 def _given_back(settings: Settings, topic: Topic) -> ConfigResource:
     configs = dict(topic.configs()) if topic.name == EVENTS else {"compression.type": topic.compression}
     return ConfigResource("TOPIC", settings.topic(topic.name), configs)
+
+
+def _give_back(client: KafkaAdminClient, wanted: list[ConfigResource]) -> None:
+    """Set the settings. Where the broker does not, the client library raises nothing: it answers with the error."""
+    for topic, answer in client.alter_configs(wanted)["topic"].items():
+        if refused := _ERROR.match(answer):
+            error = for_code(int(refused[1]))
+            if error.retriable:
+                raise error
+            log.warning("topic settings refused", topic=topic, error=error.__name__)
 
 
 def _make(client: KafkaAdminClient, name: str, topic: Topic) -> bool:

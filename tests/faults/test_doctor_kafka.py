@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 from doctor_asked import Said, ask
 from kafka import TopicPartition
-from kafka.admin import ConfigResource
 from kafka_brokers import FaultyBroker
 from kafka_stack import Stack, stack
 
 from consumers.clients import admin
 from tests.callers import INTAKE_SERVICE
 from tests.e2e.journey import Markers, subject_body
+from tests.topic_settings import set_topic
 from tests.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -51,12 +51,6 @@ def doctor(copy: Stack) -> Said:
 
 def register(copy: Stack) -> None:
     assert copy.call(INTAKE_SERVICE, "POST", "/v1/subjects", subject_body(Markers())).status == 201
-
-
-def alter(copy: Stack, topic: str, settings: Mapping[str, str]) -> None:
-    client = admin(copy.kafka)
-    client.alter_configs([ConfigResource("TOPIC", topic, dict(settings))])
-    client.close()
 
 
 def test_a_broker_that_is_down_is_named_and_one_that_hangs_told_apart(copy: Stack, broker: FaultyBroker) -> None:
@@ -105,10 +99,10 @@ def test_events_that_nobody_publishes_are_counted(idle: Stack) -> None:
 
 
 def test_settings_of_topics_that_differ_are_named_with_what_they_should_be(idle: Stack) -> None:
-    alter(idle, INBOX, {"retention.ms": "1000"})
-    alter(idle, EVENTS, {"cleanup.policy": "compact"})
+    set_topic(idle.kafka, INBOX, retention_ms="1000")
+    set_topic(idle.kafka, EVENTS, cleanup_policy="compact")
     said = doctor(idle)
-    alter(idle, INBOX, {"retention.ms": "86400000"})
+    set_topic(idle.kafka, INBOX, retention_ms="86400000")
 
     assert said.says("topics", f"{INBOX}: retention.ms is 1000")
     assert said.says("topics", f"{EVENTS}: cleanup.policy is compact")
@@ -119,10 +113,10 @@ def test_settings_of_topics_that_differ_are_named_with_what_they_should_be(idle:
 
 def test_too_few_replicas_are_named(idle: Stack) -> None:
     """One broker, and a topic that wants two: nothing can be published."""
-    alter(idle, EVENTS, {"min.insync.replicas": "2"})
+    set_topic(idle.kafka, EVENTS, min_insync_replicas="2")
     try:
         said = doctor(idle)
     finally:
-        alter(idle, EVENTS, {"min.insync.replicas": "1"})
+        set_topic(idle.kafka, EVENTS, min_insync_replicas="1")
 
     assert said.says("topics", f"{EVENTS}: not enough in-sync replicas (1 of the 2 it needs)")

@@ -17,7 +17,6 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hostile import COMPRESSIBLE, MARK, NotUtf8, Stranger
-from kafka.admin import ConfigResource
 from kafka.errors import KafkaTimeoutError
 from publishing import Answers, Publisher, answered, outcome_keys, registered_client, taking
 from raw_batches import LZ4, batch, put
@@ -30,9 +29,9 @@ from application.service import Service
 from application.settings import Settings
 from casekeeper_client import Accepted, Client, Rejected
 from casekeeper_client import outcome_keys as client_keys
-from consumers.clients import admin
 from consumers.topics import OUTCOMES
 from tests.outcome_tokens import header_of, keys_as_secrets, parts, public_jwk, token, unb64
+from tests.topic_settings import set_topic
 from tests.waiting import until
 
 PERSON = BODIES["register_subject"]
@@ -106,9 +105,7 @@ def test_it_gets_its_outcome_past_what_cannot_be_opened_when_kafka_answers_again
     service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a topic that keeps batches as they come, which an administrator can have set."""
-    client = admin(settings.kafka)
-    client.alter_configs([ConfigResource("TOPIC", settings.topic(OUTCOMES), {"compression.type": "producer"})])
-    client.close()
+    set_topic(settings.kafka, settings.topic(OUTCOMES), compression_type="producer")
     with registered_client(service, settings) as client:
         ends, asked = client._outcomes._consumer.end_offsets, []
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import ConfigResource
 from log_copy import LogCopy, record, values
 
 from consumers.batch_producer import BatchProducer
-from consumers.clients import admin, producer
+from consumers.clients import producer
 from consumers.relay import Relay
 from consumers.tail import TopicTail
 from domain.errors import KafkaUnavailable, LogGap, StoreUnavailable
 from store.append import UnpublishedRecord
+from tests.topic_settings import set_topic
 from tests.waiting import until
 
 KILLED = Path(__file__).with_name("relay_killed.py")
@@ -113,7 +113,7 @@ def test_a_batch_that_the_broker_refuses_leaves_no_gap(log_copy: LogCopy, limit:
     log_copy.append()
     with log_copy.relaying(lambda report: CountingRelay(log_copy.settings, log_copy.log, log_copy.mac, report)):
         until(lambda: len(log_copy.raw()) == 20)
-        _set(log_copy, "max.message.bytes", limit)
+        set_topic(log_copy.settings.kafka, log_copy.topic, max_message_bytes=limit)
         log_copy.append_together(*(record(data={"padding": secrets.token_hex(size // 2)}) for size in sizes))
         until(lambda: len(producers) > 1)
         log_copy.append()
@@ -247,12 +247,6 @@ def test_only_one_relay_publishes(log_copy: LogCopy) -> None:
     other.close()
 
     assert log_copy.positions() == list(range(1, 21))
-
-
-def _set(copy: LogCopy, name: str, value: str) -> None:
-    client = admin(copy.settings.kafka)
-    client.alter_configs([ConfigResource("TOPIC", copy.topic, {name: value})])
-    client.close()
 
 
 def _write(copy: LogCopy, value: bytes, headers: list[tuple[str, bytes]], key: bytes = b"k") -> None:

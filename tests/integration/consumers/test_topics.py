@@ -8,6 +8,8 @@ from kafka.admin import ConfigResource
 from application.settings import Settings
 from consumers.clients import admin, producer
 from consumers.topics import ensure_topics
+from tests.topic_settings import set_topic
+from tests.waiting import until
 
 DAY = 86_400_000
 KEPT = {
@@ -51,11 +53,14 @@ def test_made_once(settings: Settings) -> None:
 
 def test_the_events_topic_is_given_back_its_settings(settings: Settings, client) -> None:
     name = settings.topic("cases.events.v1")
-    client.alter_configs([ConfigResource("TOPIC", name, {"retention.ms": "60000", "max.message.bytes": "1000"})])
+    set_topic(settings.kafka, name, retention_ms="60000", max_message_bytes="1000")
     ensure_topics(settings)
-    found = configs(client, name)
 
-    assert (found["retention.ms"], found["max.message.bytes"]) == ("-1", "2097152")
+    def given_back() -> bool:
+        found = configs(client, name)
+        return (found["retention.ms"], found["max.message.bytes"]) == ("-1", "2097152")
+
+    until(given_back, 10)
 
 
 def test_no_client_makes_a_topic_by_writing_to_it(settings: Settings, client) -> None:
