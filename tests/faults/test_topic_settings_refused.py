@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from kafka.errors import NotControllerError
-from kafka_brokers import FaultyBroker
+from kafka_brokers import FaultyBroker, one
 from structlog.testing import capture_logs
 
 from application.settings import Settings
@@ -33,12 +33,10 @@ allow.everyone.if.no.acl.found=true
 @pytest.fixture(scope="module")
 def with_rights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyBroker]:
     """Give a broker that looks at what a client may do, which is everything at first."""
-    broker = FaultyBroker(tmp_path_factory.mktemp("rights") / "kafka", _WITH_RIGHTS)
-    broker.up()
-    try:
+    with one(tmp_path_factory.mktemp("rights") / "kafka") as broker:
+        broker.add(_WITH_RIGHTS)
+        broker.up()
         yield broker
-    finally:
-        broker.stop()
 
 
 def test_who_may_not_change_settings_goes_on_and_it_is_told(with_rights: FaultyBroker, tmp_path: Path) -> None:
